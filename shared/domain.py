@@ -1,0 +1,91 @@
+"""A domain is a function and a line of wiring; everything else is the same for all of them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+from sqlalchemy import Table
+
+from shared.event import Key
+from shared.infer import Infer
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a handler may ask of the world, and what it may know of the event. Look-ups are read-only."""
+
+    key: Key
+    infer: Infer
+    arrived_at: datetime
+    time: datetime | None = None  # the event's own time
+    caller: str = "anonymous"
+    subject: str = ""
+    lookups: Any = None  # the domain's own, made once by `Domain.open`
+
+
+class Handle(Protocol):
+    """The only place with domain thinking.
+
+    Fills the result except `answer.event`, `answer.prediction_id`, `answer.answered_at` and `answer.trace_id`.
+
+    Raises:
+        Reject: the event can never succeed.
+        Unavailable: something is down; the event is tried again.
+    """
+
+    def __call__(self, request: Any, tools: Tools, /) -> Awaitable[Message]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One thing a result predicted, that a person can judge: the full calibrated distribution, not its maximum alone."""
+
+    head: str  # "intent", "sentiment", "severity", "finding"
+    label: str
+    probabilities: dict[str, float]
+    target: str = ""  # the issuer, where one result predicts for several
+
+
+Row = tuple[Table, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The wiring of one domain. `name` is the folder, topic prefix, consumer group, model name and service name at once."""
+
+    name: str
+    request: type[Message]
+    result: type[Message]
+    call: type[Message]
+    reply: type[Message]
+    batch: type[Message]
+    replies: type[Message]
+    verb: str  # gRPC methods are <verb>, <verb>Batch, <verb>Stream and GetOutcome
+    handle: Handle
+    predictions: Callable[[Any], Sequence[Prediction]] = lambda result: ()
+    facts: Callable[[Key, Any, Any, datetime], Sequence[Row]] = (
+        lambda key, request, result, time: ()
+    )  # stored with the outcome, in one transaction
+    open: Callable[[Any], Awaitable[Any]] | None = None  # makes `Tools.lookups` from the settings, once a process
+    topic: str = ""
+    extra_methods: dict[str, Callable[..., Awaitable[Message]]] = field(default_factory=dict)
+    order: Callable[[Any], str] = lambda request: ""  # what keeps order: conversation, issuer, study
+
+    @property
+    def requests(self) -> str:
+        return self.topic or f"{self.name}.requests.v1"
+
+    @property
+    def results(self) -> str:
+        return f"{self.name}.results.v1"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.name}.dead-letters.v1"
+
+    @property
+    def service(self) -> str:
+        """The full name of the domain's gRPC service."""
+        return f"tidemill.{self.name}.v1.{self.name.capitalize()}Service"

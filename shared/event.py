@@ -1,0 +1,100 @@
+"""An event as it arrives, whichever door it came through, and its identity."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from shared.errors import Reject
+
+Door = Literal["kafka", "grpc"]
+Headers = tuple[tuple[str, bytes], ...]
+
+PROTOBUF = "application/protobuf"
+JSON = "application/json"
+MAX_NAME_BYTES = 256  # of source, id, caller and subject
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+
+# Prediction ids are derived from the event's key, so that a redelivered event names the same prediction.
+_NAMESPACE = uuid.UUID("7c6f5a5e-3f0b-5a57-9a3d-1d8f5f0a6b11")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names one event, once and for ever."""
+
+    domain: str
+    source: str
+    id: str
+
+    @property
+    def prediction_id(self) -> str:
+        return str(uuid.uuid5(_NAMESPACE, "\x1f".join((self.domain, self.source, self.id))))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event at our door: a Kafka record or a gRPC call.
+
+    ``place`` names this arrival (not the event): ``topic:partition:offset`` or a call's own id. The same event may arrive
+    twice; the same place is the same arrival, seen again after a crash.
+    """
+
+    key: Key
+    payload: bytes
+    content_type: str
+    door: Door
+    place: str
+    arrived_at: datetime
+    caller: str = "anonymous"
+    subject: str = ""
+    time: datetime | None = None
+    headers: Headers = ()
+    record_key: bytes | None = None
+    message: Message | None = field(default=None, compare=False)  # already decoded, by gRPC
+
+
+def decode(arrival: Arrival, request: type[Message]) -> Message:
+    """The arrival's payload as the domain's request message.
+
+    Raises:
+        Reject: ``PAYLOAD_TOO_LARGE``, ``CONTENT_TYPE_UNKNOWN``, ``PAYLOAD_NOT_PROTOBUF``, ``PAYLOAD_NOT_JSON`` (also for unknown or
+            mistyped fields, naming the field).
+    """
+    if arrival.message is not None:
+        return arrival.message
+    if len(arrival.payload) > MAX_PAYLOAD_BYTES:
+        raise Reject(
+            "PAYLOAD_TOO_LARGE", f"the payload has {len(arrival.payload):,} bytes; the limit is {MAX_PAYLOAD_BYTES:,}"
+        )
+    kind = arrival.content_type.partition(";")[0].strip().lower()
+    if kind == PROTOBUF:
+        try:
+            return request.FromString(arrival.payload)
+        except DecodeError as error:
+            raise Reject("PAYLOAD_NOT_PROTOBUF", f"the payload is not a {request.DESCRIPTOR.full_name}") from error
+    if kind == JSON:
+        return _from_json(arrival.payload, request)
+    raise Reject("CONTENT_TYPE_UNKNOWN", f"content-type must be {PROTOBUF} or {JSON}", "content-type")
+
+
+def _from_json(payload: bytes, request: type[Message]) -> Message:
+    try:
+        return json_format.Parse(payload.decode("utf-8"), request(), max_recursion_depth=32)
+    except UnicodeDecodeError as error:
+        raise Reject("PAYLOAD_NOT_UTF8", f"the JSON payload is not UTF-8 at byte {error.start}") from error
+    except json_format.ParseError as error:
+        text = " ".join(str(error).split())[:300]
+        raise Reject(
+            "PAYLOAD_NOT_JSON", f"the payload is not a {request.DESCRIPTOR.full_name} in JSON: {text}"
+        ) from error
+
+
+def digest(arrival: Arrival, message: Message | None) -> bytes:
+    """SHA-256 of what the event says: of the decoded message where there is one, so that protobuf, JSON and gRPC agree."""
+    body = message.SerializeToString(deterministic=True) if message is not None else arrival.payload
+    return hashlib.sha256(body).digest()

@@ -1,0 +1,50 @@
+"""What a domain may ask of the shared inference service."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = str | bytes | NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the answering version says of itself: sent along with its answers, so labels and thresholds can never be another version's."""
+
+    model: str
+    version: str
+    labels: Mapping[str, tuple[str, ...]]  # head -> labels, in the order of its probabilities
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # e.g. "intent.out_of_scope", "finding.report"
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One row's answer: calibrated probabilities [labels] of float32 for each head."""
+
+    card: Card
+    probabilities: Mapping[str, NDArray[np.float32]]
+    truncated: bool = False
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # other outputs of the model, this row's slice
+
+    def ranking(self, head: str) -> list[tuple[str, float]]:
+        """(label, probability), most probable first."""
+        pairs = zip(self.card.labels[head], self.probabilities[head].tolist(), strict=True)
+        return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+class Infer(Protocol):
+    """`await infer("intent", {"text": "where is my parcel?", "language": "en"})`.
+
+    Concurrent calls are coalesced into few multi-row requests. A row holds one value for each model input: text, bytes or one
+    array without a batch dimension.
+
+    Raises:
+        Reject: the server refused this row; the other rows of the request are unharmed.
+        Unavailable: the inference service is down or full, or has no such model yet.
+        Expired: the deadline passed.
+    """
+
+    async def __call__(self, model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference: ...

@@ -1,0 +1,36 @@
+"""Where everything is, from the environment: `TIDEMILL_<NAME>`. Every value has a default that suits one machine."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
+
+    kafka: str = "127.0.0.1:9092"  # bootstrap servers, comma-separated
+    postgres: str = "postgresql://tidemill@127.0.0.1:5432/tidemill"
+    redis: str = "redis://127.0.0.1:6379/0"
+    inference: str = "127.0.0.1:8001"
+
+    listen: str = "127.0.0.1:0"  # where this process serves gRPC
+    instance: str = "local-0"  # stable across restarts: pod name or process slot; Kafka's static membership
+    models: Path = Path(".tidemill/models")  # the bundle store
+    blobs: dict[str, Path] = Field(default_factory=dict)  # claim stores by name, as JSON: {"x-rays": "/data/x-rays"}
+    data: Path = Path(".tidemill")  # scratch of this process
+    reflection: bool = False  # gRPC server reflection
+
+    batch_events: int = Field(default=64, ge=1, le=1024)  # events a stream worker settles at once
+    batch_within: float = Field(default=0.02, gt=0, le=5)  # seconds it waits for them to gather
+    partitions: int = Field(default=4, ge=1)  # of topics that are made here
+    replication: int = Field(default=1, ge=1)
+    call_timeout: float = Field(default=10, gt=0, le=300)  # seconds: of a gRPC call that states no deadline
+    call_timeout_max: float = Field(default=60, gt=0, le=600)  # seconds: a longer deadline is cut to this
+
+    @cached_property
+    def sqlalchemy_url(self) -> str:
+        """`postgres` for SQLAlchemy's asyncpg dialect."""
+        scheme, _, rest = self.postgres.partition("://")
+        return f"postgresql+asyncpg://{rest}" if scheme in {"postgres", "postgresql"} else self.postgres
