@@ -20,6 +20,29 @@ $(VENV)/.done: pyproject.toml constraints.txt
 
 setup: $(VENV)/.done  ## install everything into .venv (about a minute)
 
+demo: setup  ## run the main job: events in, answers out, feedback back in (ONCE=1: end by itself with a summary)
+	tidemill demo $(if $(ONCE),--once)
+
+test: setup  ## every test, on real Kafka, PostgreSQL and Valkey
+	python -m pytest $(ARGS)
+
+check: setup  ## lint, types, import contracts, house rules, manifests
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-logo
+	python -m pytest -q tests/house tests/deploy
+
+format: setup  ## format the code
+	ruff check --fix .
+	ruff format .
+
+bench: setup  ## throughput of the whole stack against a bare loop in the same run
+	python -m bench.stack
+
+chaos: setup  ## kill -9 at random under load (EVENTS=5000 KILLS=100 SEED=...)
+	python -m bench.chaos --events $(or $(EVENTS),5000) --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
 protos: setup  ## generate protos/*_pb2* from protos/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
 

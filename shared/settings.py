@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_HOME = Path(__file__).resolve().parents[1]
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True)
@@ -20,6 +22,7 @@ class Settings(BaseSettings):
     models: Path = Path(".tidemill/models")  # the bundle store
     blobs: dict[str, Path] = Field(default_factory=dict)  # claim stores by name, as JSON: {"x-rays": "/data/x-rays"}
     data: Path = Path(".tidemill")  # scratch of this process
+    issuers: Path = _HOME / "data/risk/issuers.jsonl"  # known issuers and their names
     reflection: bool = False  # gRPC server reflection
 
     batch_events: int = Field(default=64, ge=1, le=1024)  # events a stream worker settles at once
