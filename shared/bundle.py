@@ -52,6 +52,20 @@ class ImageInput(_Spec):
     std: float = 0.25
 
 
+class Network(_Spec):
+    """The shape of an image network: channels and residual blocks of each stage."""
+
+    architecture: Literal["small-resnet", "transformers-resnet"] = "small-resnet"
+    widths: tuple[int, ...] = Field(default=(16, 32, 64, 96), min_length=1, max_length=8)
+    blocks: tuple[int, ...] = Field(default=(1, 1, 1, 1), min_length=1, max_length=8)
+
+    @model_validator(mode="after")
+    def _paired(self) -> "Network":
+        if len(self.widths) != len(self.blocks):
+            raise ValueError("`widths` and `blocks` need one number each for every stage")
+        return self
+
+
 class Bundle(_Spec):
     """A domain's model.
 
@@ -68,7 +82,8 @@ class Bundle(_Spec):
     heads: dict[str, Head] = Field(min_length=1)
     routes: dict[str, Route] = Field(default_factory=dict)  # text: by language; "*" serves every other language
     image: ImageInput | None = None
-    weights: str = ""  # image: safetensors of the network
+    network: Network | None = None  # image: None is the default network
+    weights: str = ""  # image: safetensors of the network, the state dict of `shared.nn.image.build`
     temperature: dict[str, float] = Field(default_factory=dict)  # image: by head
     prior: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     thresholds: dict[str, float] = Field(
