@@ -70,8 +70,14 @@ class Domain:
     )  # stored with the outcome, in one transaction
     open: Callable[[Any], Awaitable[Any]] | None = None  # makes `Tools.lookups` from the settings, once a process
     topic: str = ""
-    extra_methods: dict[str, Callable[..., Awaitable[Message]]] = field(default_factory=dict)
+    extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(
+        default_factory=dict
+    )  # further unary gRPC methods of the same service, `async method(request, means: shared.settlement.Means) -> reply`
     order: Callable[[Any], str] = lambda request: ""  # what keeps order: conversation, issuer, study
+    keep: Callable[[Any], bytes] = (
+        lambda request: request.SerializeToString()
+    )  # what is kept of a request beside its outcome; inline images are left out
+    infers: bool = True  # False: its handler never asks the inference service
 
     @property
     def requests(self) -> str:

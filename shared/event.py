@@ -56,15 +56,19 @@ class Arrival:
     headers: Headers = ()
     record_key: bytes | None = None
     message: Message | None = field(default=None, compare=False)  # already decoded, by gRPC
+    deadline: float | None = None  # of the event loop's clock: a gRPC call's; the stream waits however long
+    flaw: Reject | None = field(default=None, compare=False)  # what its door found wrong with it
 
 
 def decode(arrival: Arrival, request: type[Message]) -> Message:
     """The arrival's payload as the domain's request message.
 
     Raises:
-        Reject: ``PAYLOAD_TOO_LARGE``, ``CONTENT_TYPE_UNKNOWN``, ``PAYLOAD_NOT_PROTOBUF``, ``PAYLOAD_NOT_JSON`` (also for unknown or
+        Reject: the arrival's own flaw, ``PAYLOAD_TOO_LARGE``, ``CONTENT_TYPE_UNKNOWN``, ``PAYLOAD_NOT_PROTOBUF``, ``PAYLOAD_NOT_JSON`` (also for unknown or
             mistyped fields, naming the field).
     """
+    if arrival.flaw is not None:
+        raise arrival.flaw
     if arrival.message is not None:
         return arrival.message
     if len(arrival.payload) > MAX_PAYLOAD_BYTES:
