@@ -1,0 +1,79 @@
+"""Child processes: started in their own group, ended with their parent, never left behind."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from services.cli.part import Part
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class NotReady(RuntimeError):  # noqa: N818 - a state, as in shared.errors
+    """A part ended, or did not serve in time; the text ends with the last lines of its log."""
+
+
+def start(part: Part, log: Path) -> subprocess.Popen[bytes]:
+    """Starts the part with its output appended to `log`. On Linux the kernel kills it when the thread that called this ends."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            part.command,
+            env={**os.environ, **part.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C in the terminal is the parent's to pass on, in order
+            preexec_fn=_die_with_parent,  # one system call, no locks
+        )
+
+
+def _die_with_parent() -> None:
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def await_ready(part: Part, process: subprocess.Popen[bytes], log: Path, within: float = 60) -> None:
+    """Returns once the part serves.
+
+    Raises:
+        NotReady: the process ended, or `within` seconds passed.
+    """
+    deadline = time.monotonic() + within
+    while missing := part.probe():
+        if process.poll() is not None:
+            raise NotReady(f"{part.name} ended with status {process.returncode}; see {log}:\n{tail(log)}")
+        if time.monotonic() > deadline:
+            raise NotReady(f"{part.name} did not come up in {within:.0f} s ({missing}); see {log}:\n{tail(log)}")
+        time.sleep(0.05)
+
+
+def stop(part: Part, process: subprocess.Popen[bytes]) -> None:
+    """Asks for an orderly end, kills what has not ended after the part's grace, and collects it."""
+    if process.poll() is None:
+        process.send_signal(part.stop)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(part.grace)
+    kill_group(process.pid)
+    process.wait()
+
+
+def kill_group(pid: int) -> None:
+    """Kills every process of the group that `pid` leads, if any is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented, for an error message."""
+    try:
+        text = log.read_bytes()[-8192:].decode("utf-8", "replace")
+    except FileNotFoundError:
+        return "  (no log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (the log is empty)"
