@@ -1,0 +1,1 @@
+"""Postgres, which holds the truth (`postgres.Store`), and Redis, which holds projections of it (`redis.Projection`)."""

@@ -47,6 +47,7 @@ class Settled:
     headers: Headers = ()
     record_key: bytes | None = None
     payload: bytes = field(default=b"", repr=False)  # the arrival's original bytes, for its dead letter
+    place: str = ""  # the arrival's, which may differ from `outcome.place`
 
 
 @dataclass(frozen=True, slots=True)

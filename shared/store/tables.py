@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -73,6 +74,7 @@ predictions = Table(
     Column("prediction_id", Text, primary_key=True),
     Column("head", Text, primary_key=True),
     Column("target", Text, primary_key=True),
+    Column("position", SmallInteger, nullable=False),  # its place among the result's predictions, from 0
     Column("domain", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("id", Text, nullable=False),
@@ -83,7 +85,6 @@ predictions = Table(
     Column("trace_id", Text, nullable=False),
     _moment("predicted_at", server_default=_now),
     ForeignKeyConstraint(*_OUTCOME_KEY),
-    Index("predictions_by_event", "domain", "source", "id"),
 )
 
 judgements = Table(
