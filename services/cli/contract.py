@@ -1,0 +1,80 @@
+"""The domains as their protos state them: what can be sent to each, what comes back, how it is called."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+import protos
+
+_NO_DOMAIN = {"event", "inference", "feedback"}  # feedback has a command of its own
+_ORDER = ("conversation", "study", "issuers")  # fields whose value keeps events in order
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One domain's messages, by the naming rule that every domain follows."""
+
+    name: str
+    request: type[Message]
+    result: type[Message]
+    call: type[Message]
+    reply: type[Message]
+    verb: str
+
+    @property
+    def requests(self) -> str:
+        return f"{self.name}.requests.v1"
+
+    @property
+    def results(self) -> str:
+        return f"{self.name}.results.v1"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.name}.dead-letters.v1"
+
+    @property
+    def service(self) -> str:
+        return f"tidemill.{self.name}.v1.{self.name.capitalize()}Service"
+
+    @property
+    def text_field(self) -> str:
+        """The request's first string field, which a line of text fills; empty for images."""
+        first = self.request.DESCRIPTOR.fields[0]
+        return first.name if first.type == FieldDescriptor.TYPE_STRING else ""
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Every field that holds one string: what a column of a table can fill."""
+        fields = self.request.DESCRIPTOR.fields
+        return tuple(f.name for f in fields if f.type == FieldDescriptor.TYPE_STRING and not f.is_repeated)
+
+
+@cache
+def contracts() -> Mapping[str, Contract]:
+    """Every domain's contract by name, in alphabetical order."""
+    modules = (module.name for module in pkgutil.iter_modules(protos.__path__))
+    names = {name.removesuffix("_pb2") for name in modules if name.endswith("_pb2")}
+    return {name: _contract(name) for name in sorted(names - _NO_DOMAIN)}
+
+
+def _contract(name: str) -> Contract:
+    module = importlib.import_module(f"protos.{name}_pb2")
+    title = name.capitalize()
+    methods = [method.name for method in module.DESCRIPTOR.services_by_name[f"{title}Service"].methods]
+    verb = next(method for method in methods if f"{method}Stream" in methods)
+    kinds = (getattr(module, f"{title}{kind}") for kind in ("Request", "Result", "Call", "Reply"))
+    return Contract(name, *kinds, verb=verb)
+
+
+def order(request: Message) -> str:
+    """What keeps this request in order among others: its conversation, its study, its first issuer; empty: nothing does."""
+    for name in _ORDER:
+        if name in request.DESCRIPTOR.fields_by_name and (value := getattr(request, name)):
+            return value if isinstance(value, str) else str(value[0])
+    return ""
