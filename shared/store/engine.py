@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.errors import Unavailable
 from shared.patience import persist
 
+_DOWN = str(Unavailable("postgres", " ")).rstrip() + " "
 COMMAND_TIMEOUT = 15.0  # seconds, of one statement: a Postgres that hangs is as unavailable as one that is gone
 # What a connection tells the server. A worker that is stopped in mid-transaction must not hold its keys for ever.
 _SESSION = {
@@ -101,6 +102,6 @@ async def wait_for(attempt: Callable[[], Awaitable[None]], url: str) -> None:
         try:
             await attempt()
         except Unavailable as error:
-            raise Unavailable("postgres", f"at {place_of(url)}: {error}") from error
+            raise Unavailable("postgres", f"at {place_of(url)}: {str(error).removeprefix(_DOWN)}") from error
 
     await persist(look)

@@ -17,8 +17,9 @@ OUTCOME_COLUMNS = tuple(column.name for column in tables.outcomes.c if column.na
 _COLUMNS = ", ".join(f"o.{name}" for name in OUTCOME_COLUMNS)
 _KEYS = bulk.unnest(tables.outcomes, ("domain", "source", "id"))
 
-_FIND = text(
-    f"SELECT {_COLUMNS} FROM {_KEYS} AS k (domain, source, id) JOIN outcomes o USING (domain, source, id)"  # noqa: S608 - our own names
+_FIND = text(  # LATERAL, so that the key's index is used also before Postgres knows that the table has grown
+    f"SELECT {_COLUMNS} FROM {_KEYS} AS k (domain, source, id) CROSS JOIN LATERAL (SELECT * FROM outcomes "  # noqa: S608 - our own names
+    "WHERE (domain, source, id) = (k.domain, k.source, k.id) LIMIT 1) AS o"
 )
 _PREDICTIONS = text(
     "SELECT prediction_id, head, target, label, probabilities, domain, source, id, model, model_version, trace_id "

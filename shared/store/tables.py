@@ -53,7 +53,9 @@ outcomes = Table(
     _moment("stored_at", server_default=_now),
     CheckConstraint("kind IN ('result', 'dead_letter')"),
     CheckConstraint("(kind = 'dead_letter') = (reason IS NOT NULL)"),
-    Index("outcomes_by_time", "domain", "stored_at"),
+    Index(
+        "outcomes_by_time", "stored_at", "domain"
+    ),  # not the domain first: a table without statistics is then read by its key
 )
 
 _OUTCOME_KEY = (["domain", "source", "id"], ["outcomes.domain", "outcomes.source", "outcomes.id"])

@@ -55,7 +55,7 @@ def _outcomes() -> None:
         sa.CheckConstraint("kind IN ('result', 'dead_letter')"),
         sa.CheckConstraint("(kind = 'dead_letter') = (reason IS NOT NULL)"),
     )
-    op.create_index("outcomes_by_time", "outcomes", ["domain", "stored_at"])
+    op.create_index("outcomes_by_time", "outcomes", ["stored_at", "domain"])
 
 
 def _what_belongs_to_them() -> None:
