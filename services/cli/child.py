@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from services.cli import log as logs
 from services.cli.part import Part
 
 _PR_SET_PDEATHSIG = 1
@@ -48,9 +49,9 @@ def await_ready(part: Part, process: subprocess.Popen[bytes], log: Path, within:
     deadline = time.monotonic() + within
     while missing := part.probe():
         if process.poll() is not None:
-            raise NotReady(f"{part.name} ended with status {process.returncode}; see {log}:\n{tail(log)}")
+            raise NotReady(f"{part.name} ended with status {process.returncode}; see {log}:\n{logs.tail(log)}")
         if time.monotonic() > deadline:
-            raise NotReady(f"{part.name} did not come up in {within:.0f} s ({missing}); see {log}:\n{tail(log)}")
+            raise NotReady(f"{part.name} did not come up in {within:.0f} s ({missing}); see {log}:\n{logs.tail(log)}")
         time.sleep(0.05)
 
 
@@ -68,12 +69,3 @@ def kill_group(pid: int) -> None:
     """Kills every process of the group that `pid` leads, if any is left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a log, indented, for an error message."""
-    try:
-        text = log.read_bytes()[-8192:].decode("utf-8", "replace")
-    except FileNotFoundError:
-        return "  (no log)"
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (the log is empty)"
