@@ -20,4 +20,6 @@ def check(kafka: str) -> None:
             refusals.append(f"{address}: {error}")
         else:
             return
-    raise Problem(f"no Kafka broker answers ({'; '.join(refusals)}): is the stack up? See `tidemill status`, `tidemill up`")
+    raise Problem(
+        f"no Kafka broker answers ({'; '.join(refusals)}): is the stack up? See `tidemill status`, `tidemill up`"
+    )

@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 
 import protos
 
-_NO_DOMAIN = {"event", "inference", "feedback"}  # feedback has a command of its own
-_ORDER = ("conversation", "study", "issuers")  # fields whose value keeps events in order
+_NO_DOMAIN = {"event", "inference", "feedback"}
+_ORDER = ("conversation", "study", "issuers", "prediction_id")  # fields whose value keeps events in order
+_PLAIN = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_DOUBLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,11 @@ class Contract:
     call: type[Message]
     reply: type[Message]
     verb: str
+    topic: str = ""  # of requests, where it is not the name's
 
     @property
     def requests(self) -> str:
-        return f"{self.name}.requests.v1"
+        return self.topic or f"{self.name}.requests.v1"
 
     @property
     def results(self) -> str:
@@ -49,10 +51,9 @@ class Contract:
         return first.name if first.type == FieldDescriptor.TYPE_STRING else ""
 
     @property
-    def text_fields(self) -> tuple[str, ...]:
-        """Every field that holds one string: what a column of a table can fill."""
-        fields = self.request.DESCRIPTOR.fields
-        return tuple(f.name for f in fields if f.type == FieldDescriptor.TYPE_STRING and not f.is_repeated)
+    def plain_fields(self) -> tuple[str, ...]:
+        """Every field that holds one text or number: what a column of a table can fill."""
+        return tuple(f.name for f in self.request.DESCRIPTOR.fields if f.type in _PLAIN and not f.is_repeated)
 
 
 @cache
@@ -63,13 +64,19 @@ def contracts() -> Mapping[str, Contract]:
     return {name: _contract(name) for name in sorted(names - _NO_DOMAIN)}
 
 
-def _contract(name: str) -> Contract:
+@cache
+def feedback() -> Contract:
+    """Feedback has the same doors as a domain, one topic for all, and commands of its own."""
+    return _contract("feedback", "feedback.v1")
+
+
+def _contract(name: str, topic: str = "") -> Contract:
     module = importlib.import_module(f"protos.{name}_pb2")
     title = name.capitalize()
     methods = [method.name for method in module.DESCRIPTOR.services_by_name[f"{title}Service"].methods]
     verb = next(method for method in methods if f"{method}Stream" in methods)
-    kinds = (getattr(module, f"{title}{kind}") for kind in ("Request", "Result", "Call", "Reply"))
-    return Contract(name, *kinds, verb=verb)
+    request, result, call, reply = (getattr(module, title + kind) for kind in ("Request", "Result", "Call", "Reply"))
+    return Contract(name, request, result, call, reply, verb, topic)
 
 
 def order(request: Message) -> str:

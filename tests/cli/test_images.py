@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from services.cli import images
-from services.cli.intake import Options
 from services.cli.problem import Problem
+from services.cli.sending import images
+from services.cli.sending.intake import Options
 
 
 def test_a_folder_is_searched_for_images_in_order(tmp_path):

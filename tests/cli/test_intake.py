@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.cli import intake
 from services.cli.contract import contracts
-from services.cli.intake import Options
 from services.cli.problem import Problem
+from services.cli.sending import intake
+from services.cli.sending.intake import Options
 
 INTENT, RISK = contracts()["intent"], contracts()["risk"]
 
@@ -78,6 +78,6 @@ def test_a_bad_json_line_is_named(line, said):
 
 def test_unknown_fields_can_be_dropped_and_a_language_given_for_all():
     """`--ignore-unknown` lets labelled data through; `--language` fills the language that a line does not state."""
-    options = Options(ignore_unknown=True, language="en")
+    options = Options(ignore_unknown=True, defaults={"language": "en"})
     stated, unstated = drafts('{"text": "你好", "language": "zh", "mood": 1}\n{"text": "hi"}', "jsonl", options=options)
     assert (stated.request.language, unstated.request.language) == ("zh", "en")

@@ -9,11 +9,12 @@ from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 
 from services.cli.contract import contracts
-from services.cli.draft import Draft, record
-from services.cli.intake import Options
 from services.cli.problem import Problem
-from services.cli.produce import produce
-from services.cli.send import Plan, drafts, send
+from services.cli.send import deliver
+from services.cli.sending.draft import Draft, record
+from services.cli.sending.intake import Options
+from services.cli.sending.plan import Plan, drafts
+from services.cli.sending.produce import produce
 from shared import cloudevents
 from shared.event import JSON
 from shared.settings import Settings
@@ -43,7 +44,7 @@ def on_topic(kafka, topic):
 
 def run(kafka, contract, plan, options=None):
     settings = Settings(kafka=kafka.bootstrap)
-    return send(contract, plan, options or Options(), settings, Console(file=io.StringIO()))
+    return deliver(contract, plan, options or Options(), settings, 0, Console(file=io.StringIO()))
 
 
 def test_every_line_of_a_file_is_acknowledged_and_arrives_as_the_services_read_it(kafka, tmp_path):
@@ -56,7 +57,14 @@ def test_every_line_of_a_file_is_acknowledged_and_arrives_as_the_services_read_i
     assert {f"{r.topic}:{r.partition}:{r.offset}" for r in records} == set(sent.places)
     for found in records:
         arrival = cloudevents.arrive(
-            contract.name, found.topic, found.partition, found.offset, None, found.key, found.value, tuple(found.headers)
+            contract.name,
+            found.topic,
+            found.partition,
+            found.offset,
+            None,
+            found.key,
+            found.value,
+            tuple(found.headers),
         )
         request = contract.request.FromString(arrival.payload)
         assert arrival.flaw is None

@@ -10,9 +10,9 @@ from pathlib import Path
 from google.protobuf.message import Message
 
 from protos import event_pb2, imaging_pb2
-from services.cli.draft import Draft
-from services.cli.intake import Options
 from services.cli.problem import Problem
+from services.cli.sending.draft import Draft
+from services.cli.sending.intake import Options
 from shared.event import JSON, PROTOBUF
 
 # Below a broker's default of 1,048,588 bytes a record; JSON carries an image as base64, which is a third longer.

@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
+from services.cli.answers.summary import Summary, summarize
 from services.cli.contract import Contract
-from services.cli.outcome import Summary, summarize
 from shared.event import JSON
 
 

@@ -70,7 +70,7 @@ def _encode(draft: Draft) -> bytes:
 
 
 def _headers(draft: Draft, kind: str, subject: str) -> Headers:
-    made = cloudevents.headers(draft.source, draft.id, kind, draft.content_type, subject=subject, time=draft.time)
-    if draft.caller:
-        made.append(("ce_caller", draft.caller.encode()))
+    made = cloudevents.headers(
+        draft.source, draft.id, kind, draft.content_type, subject=subject, time=draft.time, caller=draft.caller
+    )
     return [*made, ("traceparent", f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01".encode())]

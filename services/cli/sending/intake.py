@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,8 +12,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from services.cli.contract import Contract
-from services.cli.draft import Draft, numbered
 from services.cli.problem import Problem
+from services.cli.sending.draft import Draft, numbered
 from shared.event import PROTOBUF
 
 KINDS = ("txt", "csv", "jsonl")
@@ -26,7 +26,7 @@ class Options:
 
     source: str = ""  # empty: "cli/" and the file's name
     caller: str = ""
-    language: str = ""
+    defaults: Mapping[str, str] = field(default_factory=dict)  # of the request's fields, where a line does not say
     column: str = ""
     content_type: str = PROTOBUF
     ignore_unknown: bool = False
@@ -44,9 +44,8 @@ def read(contract: Contract, file: TextIO, name: str, kind: str, options: Option
     """
     lines = {"txt": _texts, "csv": _rows, "jsonl": _objects}[kind](contract, file, name, options)
     for number, fields, envelope in lines:
-        if options.language and "language" in contract.text_fields:
-            fields = {"language": options.language} | dict(fields)
-        request = _request(contract, fields, f"{name}:{number}", options)
+        defaults = {name: value for name, value in options.defaults.items() if name in contract.plain_fields}
+        request = _request(contract, defaults | dict(fields), f"{name}:{number}", options)
         yield Draft(
             source=envelope.get("source") or options.source or f"cli/{Path(name).name}",
             id=envelope.get("id") or numbered(number, request),
@@ -73,9 +72,11 @@ def _rows(contract: Contract, file: Iterable[str], name: str, options: Options) 
     column = options.column or contract.text_field
     if column not in (rows.fieldnames or ()):
         known = ", ".join(rows.fieldnames or ()) or "none"
-        raise Problem(f"{name}: there is no column {column!r} (columns: {known}); say which holds the text: --column NAME")
+        raise Problem(
+            f"{name}: there is no column {column!r} (columns: {known}); say which holds the text: --column NAME"
+        )
     for number, row in enumerate(rows, 1):
-        fields = {field: row[field] for field in contract.text_fields if row.get(field)}
+        fields = {name: row[name] for name in contract.plain_fields if row.get(name)}
         fields[contract.text_field] = row[column] or ""
         if fields[contract.text_field].strip():
             yield number, fields, {"id": row["id"]} if row.get("id") else {}
@@ -90,7 +91,7 @@ def _objects(contract: Contract, file: Iterable[str], name: str, options: Option
         except ValueError as error:
             raise Problem(f"{name}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise Problem(f"{name}:{number}: a line must be a JSON object, such as {{\"{contract.text_field}\": ...}}")
+            raise Problem(f'{name}:{number}: a line must be a JSON object, such as {{"{contract.text_field}": ...}}')
         own = contract.request.DESCRIPTOR.fields_by_name
         envelope = {key: str(row.pop(key)) for key in _ENVELOPE if key in row and key not in own}
         yield number, row, envelope
@@ -98,7 +99,7 @@ def _objects(contract: Contract, file: Iterable[str], name: str, options: Option
 
 def _request(contract: Contract, fields: Mapping[str, Any], place: str, options: Options) -> Message:
     try:
-        return json_format.ParseDict(fields, contract.request(), ignore_unknown_fields=options.ignore_unknown)
+        return json_format.ParseDict(dict(fields), contract.request(), ignore_unknown_fields=options.ignore_unknown)
     except json_format.ParseError as error:
         text = " ".join(str(error).split())[:300]
         hint = "" if options.ignore_unknown else " (--ignore-unknown drops fields that the request does not have)"

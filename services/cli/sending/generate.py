@@ -11,11 +11,12 @@ from google.protobuf.message import Message
 
 from protos import imaging_pb2, intent_pb2, risk_pb2
 from services.cli.contract import Contract
-from services.cli.draft import Draft, numbered
-from services.cli.intake import Options
 from services.cli.problem import Problem
+from services.cli.sending.draft import Draft, numbered
+from services.cli.sending.intake import Options
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = Path(__file__).resolve().parents[3] / "data"
+_POOR = 0.1  # share of images that nobody should judge
 _PUBLISHERS = ("Harbour Wire", "Morning Ledger", "North Quay Press")
 
 
@@ -40,24 +41,23 @@ def generate(contract: Contract, count: int, seed: int, options: Options) -> Ite
 
 
 def _intent(chance: random.Random, options: Options) -> Message:
-    row = chance.choice(_rows("intent/utterances.jsonl", options.language))
+    row = chance.choice(_rows("intent/utterances.jsonl", options.defaults.get("language", "")))
     return intent_pb2.IntentRequest(
         text=row["text"], language=row["language"], conversation=f"c-{chance.randrange(100_000):05}"
     )
 
 
 def _risk(chance: random.Random, options: Options) -> Message:
-    row = chance.choice(_rows("risk/headlines.jsonl", options.language))
+    row = chance.choice(_rows("risk/headlines.jsonl", options.defaults.get("language", "")))
     return risk_pb2.RiskRequest(headline=row["text"], language=row["language"], publisher=chance.choice(_PUBLISHERS))
 
 
 def _imaging(chance: random.Random, options: Options) -> Message:
     from shared import radiograph  # late: numpy and Pillow are needed for images alone
 
-    finding = chance.choice(("normal", "opacity", "effusion"))
-    return imaging_pb2.ImagingRequest(
-        inline=radiograph.draw(finding, chance.randrange(1 << 31)), study=f"s-{chance.randrange(100_000):05}"
-    )
+    finding = "poor" if chance.random() < _POOR else chance.choice(radiograph.FINDINGS)
+    image = radiograph.draw(finding, chance.randrange(1 << 31))
+    return imaging_pb2.ImagingRequest(inline=image, study=f"s-{chance.randrange(100_000):05}")
 
 
 _MAKERS = {"intent": _intent, "risk": _risk, "imaging": _imaging}

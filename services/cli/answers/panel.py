@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protos import event_pb2, imaging_pb2, intent_pb2, risk_pb2
-from services.cli.outcome import summarize
+from services.cli.answers.summary import summarize
 
 _BAR = 24  # characters of a probability of 1
 
@@ -23,7 +23,9 @@ def answer_panel(domain: str, result: Message, known: bool, follow_up: str) -> P
         headline.append(f"  {summary.confidence:.1%}", style="bold green")
     parts: list[RenderableType] = [headline, *_body(result), Text(f"why: {summary.why}", style="italic")]
     model = f"{answer.model.name} {answer.model.version}".strip() or "no model"
-    parts.append(Text(f"model {model} · prediction {answer.prediction_id} · trace {answer.trace_id or 'none'}", style="dim"))
+    parts.append(
+        Text(f"model {model} · prediction {answer.prediction_id} · trace {answer.trace_id or 'none'}", style="dim")
+    )
     if known:
         parts.append(Text("this event had been settled before: this is the stored answer", style="yellow"))
     parts.append(Text(f"correct it:  {follow_up}", style="cyan"))
@@ -43,8 +45,14 @@ def _body(result: Message) -> list[RenderableType]:
     if isinstance(result, risk_pb2.RiskResult):
         return [_issuers(result.issuers)]
     if isinstance(result, imaging_pb2.ImagingResult):
-        facts = f"{result.image.format} {result.image.width}×{result.image.height}  uncertainty {result.uncertainty:.2f}"
-        return [_bars(result.probabilities), Text(f"{facts}  {result.decision_reason}"), Text(result.notice, style="red")]
+        facts = (
+            f"{result.image.format} {result.image.width}×{result.image.height}  uncertainty {result.uncertainty:.2f}"
+        )
+        return [
+            _bars(result.probabilities),
+            Text(f"{facts}  {result.decision_reason}"),
+            Text(result.notice, style="red"),
+        ]
     return []
 
 
@@ -63,7 +71,9 @@ def _tone(result: intent_pb2.IntentResult) -> str:
 def _issuers(issuers: Iterable[risk_pb2.IssuerRisk]) -> Table:
     table = Table("issuer", "named", "sentiment", "severity", "risk of 100", box=None, pad_edge=False)
     for item in issuers:
-        table.add_row(item.issuer, item.name, _best(item.sentiment_ranking), _best(item.severity_ranking), f"{item.risk:.0f}")
+        table.add_row(
+            item.issuer, item.name, _best(item.sentiment_ranking), _best(item.severity_ranking), f"{item.risk:.0f}"
+        )
     return table
 
 

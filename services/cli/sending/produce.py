@@ -9,8 +9,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from services.cli import broker
-from services.cli.draft import Record
 from services.cli.problem import Problem
+from services.cli.sending.draft import Record
 from shared.event import Key
 
 _MAX_RECORD_BYTES = 18 * 1024 * 1024

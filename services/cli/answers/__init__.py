@@ -1,0 +1,1 @@
+"""What the services answer, read for a person."""

@@ -1,0 +1,1 @@
+"""Events from where people have them onto a topic, and what became of them."""
