@@ -3,6 +3,7 @@
 from protos import risk_pb2
 from services.risk.handler import facts, handle, predictions
 from services.risk.issuers import Issuers
+from services.risk.window import get_issuer
 from shared.domain import Domain
 from shared.settings import Settings
 
@@ -24,5 +25,6 @@ DOMAIN = Domain(
     predictions=predictions,
     facts=facts,
     open=open_issuers,
+    extra_methods={"GetIssuer": get_issuer},
     order=lambda request: str(request.issuers[0]) if request.issuers else "",
 )
