@@ -74,8 +74,8 @@ class Domain:
         default_factory=dict
     )  # further unary gRPC methods of the same service, `async method(request, means: shared.settlement.Means) -> reply`
     order: Callable[[Any], str] = lambda request: ""  # what keeps order: conversation, issuer, study
-    keep: Callable[[Any], bytes] = (
-        lambda request: request.SerializeToString()
+    keep: Callable[[Any], bytes] = lambda request: (
+        request.SerializeToString()
     )  # what is kept of a request beside its outcome; inline images are left out
     infers: bool = True  # False: its handler never asks the inference service
 

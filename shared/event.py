@@ -60,12 +60,25 @@ class Arrival:
     flaw: Reject | None = field(default=None, compare=False)  # what its door found wrong with it
 
 
+def check_name(field: str, name: str) -> None:
+    """Refuse a source, id, caller or subject that cannot be one.
+
+    Raises:
+        Reject: ``EVENT_NAME_TOO_LONG``, ``EVENT_NAME_INVALID``.
+    """
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > MAX_NAME_BYTES:
+        raise Reject("EVENT_NAME_TOO_LONG", f"{field} has {size:,} bytes; the limit is {MAX_NAME_BYTES}", field)
+    if not name.isprintable():
+        raise Reject("EVENT_NAME_INVALID", f"{field} holds a character that cannot be printed", field)
+
+
 def decode(arrival: Arrival, request: type[Message]) -> Message:
     """The arrival's payload as the domain's request message.
 
     Raises:
-        Reject: the arrival's own flaw, ``PAYLOAD_TOO_LARGE``, ``CONTENT_TYPE_UNKNOWN``, ``PAYLOAD_NOT_PROTOBUF``, ``PAYLOAD_NOT_JSON`` (also for unknown or
-            mistyped fields, naming the field).
+        Reject: the arrival's own flaw, ``PAYLOAD_TOO_LARGE``, ``CONTENT_TYPE_UNKNOWN``, ``PAYLOAD_NOT_PROTOBUF``, ``PAYLOAD_NOT_UTF8``,
+            ``PAYLOAD_NOT_JSON`` (also for unknown or mistyped fields, naming the field).
     """
     if arrival.flaw is not None:
         raise arrival.flaw

@@ -1,0 +1,71 @@
+"""Committing only what is finished.
+
+Faust commits what was *acknowledged*, and acknowledges more than was finished: the rest of a batch whose loop was cancelled,
+events skipped in a rebalance, everything past a gap. This consumer commits, for each partition, the offset after the last batch
+that our loop has finished; Faust's own acknowledgements only tell it when its buffers are empty.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far less than broker_rebalance_timeout
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer with its commit decided by `finish`."""
+
+    logger = driver.logger
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.finished: dict[TP, int] = {}  # the next offset to read, by partition
+        self.abandon: Callable[[], None] = lambda: None  # gives up the batch in hand
+        self.assigned = False
+
+    def finish(self, messages: Iterable[Any]) -> None:
+        """These messages have their outcomes stored and published. Those of an older assignment are ignored: they come again."""
+        generation = self.app.consumer_generation_id
+        assignment = self.assignment()
+        for message in messages:
+            tp = message.tp
+            if message.generation_id == generation and tp in assignment:
+                self.finished[tp] = max(self.finished.get(tp, 0), message.offset + 1)
+
+    def reached(self, tp: TP) -> int:
+        """The offset up to which everything is finished, as far as this process knows."""
+        return max(self.finished.get(tp, 0), self._committed_offset[tp] or 0)
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        for tp in tps:
+            self._acked[tp].clear()
+            self._acked_index[tp].clear()
+        self._gap.clear()
+        return {tp: offset for tp, offset in self.finished.items() if self._should_commit(tp, offset)}
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:  # Faust takes them for committed even so
+            self._committed_offset.update(before)
+        return done
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        late = asyncio.get_running_loop().call_later(REVOKE_PATIENCE, lambda: self.abandon())
+        try:
+            await super().on_partitions_revoked(revoked)
+        finally:
+            late.cancel()
+            self.finished.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.finished.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.assigned = True
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    Consumer = Consumer

@@ -1,0 +1,67 @@
+"""Waiting for something that is down: in place, visibly, with capped exponential backoff and jitter."""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from shared import telemetry
+from shared.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.05  # seconds
+LONGEST_PAUSE = 5.0
+LOG_EVERY = 10.0
+
+_last_logged: dict[str, float] = {}
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each next try: doubling, capped, and spread so that many waiters do not return together."""
+    for attempt in itertools.count():
+        yield min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16)) * random.uniform(0.5, 1.0)
+
+
+def complain(error: Unavailable) -> None:
+    """Log that we wait, at most once in ten seconds for each thing waited for."""
+    telemetry.retries.add(1, {"tidemill.dependency": error.what})
+    now = time.monotonic()
+    if now - _last_logged.get(error.what, -LOG_EVERY) >= LOG_EVERY:
+        _last_logged[error.what] = now
+        log.warning("waiting: %s; trying again until it is back", error)
+
+
+async def pause(error: Unavailable, seconds: float, until: float | None) -> None:
+    """Wait before the next try.
+
+    Raises:
+        Unavailable: `error` itself, when the wait would pass `until` (the loop's clock).
+    """
+    complain(error)
+    seconds = max(seconds, min(error.retry_after or 0.0, LONGEST_PAUSE))
+    if until is not None and asyncio.get_running_loop().time() + seconds >= until:
+        raise error
+    await asyncio.sleep(seconds)
+
+
+async def persist(
+    ask: Callable[[], Awaitable[T]], *, until: float | None = None, beat: Callable[[], None] = lambda: None
+) -> T:
+    """`await ask()`, again and again while it raises Unavailable; `beat` is called on every try, for a watchdog to see.
+
+    Raises:
+        Unavailable: the last one, when another try would pass `until`.
+    """
+    for seconds in pauses():
+        beat()
+        try:
+            return await ask()
+        except Unavailable as error:
+            await pause(error, seconds, until)
+    raise AssertionError("pauses never ends")

@@ -1,0 +1,253 @@
+"""The synchronous door: the gRPC service of a domain, the same for every domain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.trace import SpanKind
+
+from protos import event_pb2
+from shared import telemetry
+from shared.call import arrive, refused, reply, stored, unnamed
+from shared.domain import Domain
+from shared.errors import Expired, Failure, Reject, Reused, Unavailable
+from shared.event import Arrival, Headers, Key
+from shared.patience import persist
+from shared.pile import PiledStore
+from shared.projector import Projector
+from shared.refusal import Overloaded, refuse, rejection
+from shared.settings import Settings
+from shared.settlement import Means, settle
+from shared.store.outcome import Settled
+from shared.tally import Tally
+
+MAX_BATCH = 256  # calls
+MAX_MESSAGE_BYTES = 33 * 1024 * 1024  # 32 MiB of requests and their envelopes
+IN_HAND = 1024  # events of unary and batch calls at once; beyond, the caller is told to come back
+STREAM_WINDOW = 64  # events of one stream at once; beyond, its caller's messages wait in the transport
+EARLY = 0.05  # seconds before the caller's deadline at which we give up, so that our answer arrives before gRPC's own
+
+Context = Any  # grpc.aio.ServicerContext, untyped
+Unary = Callable[[bytes, Context], Awaitable[Message]]
+
+
+class Service:
+    """`<Verb>`, `<Verb>Batch`, `<Verb>Stream`, `GetOutcome` and the domain's extra methods."""
+
+    def __init__(self, domain: Domain, settings: Settings) -> None:
+        self.name = domain.service
+        self._domain = domain
+        self._settings = settings
+        self._means: Means | None = None
+        self._tally: Tally
+        self._piled: Means  # for settlement: concurrent calls share transactions
+        self._projector: Projector
+        self._finishing: set[asyncio.Task[list[Settled | Failure]]] = set()
+        self._stopping = asyncio.Event()
+
+    def open(self, means: Means, tally: Tally, projector: Projector) -> None:
+        """From now on calls are answered; before, they are told that we start."""
+        self._tally, self._projector, self._means = tally, projector, means
+        self._piled = replace(means, store=PiledStore(means.store))
+
+    def close(self) -> None:
+        """End streams after the events in hand."""
+        self._stopping.set()
+
+    async def finished(self) -> None:
+        """Returns once all that was accepted has ended, which its deadlines bound."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        domain, verb = self._domain, self._domain.verb
+        methods = {
+            verb: self._unary(verb, self._one),
+            f"{verb}Batch": self._unary(f"{verb}Batch", self._batch),
+            f"{verb}Stream": grpc.stream_stream_rpc_method_handler(
+                self._stream, response_serializer=Message.SerializeToString
+            ),
+            "GetOutcome": self._unary("GetOutcome", self._get_outcome),
+        }
+        for name, method in domain.extra_methods.items():
+            service = domain.request.DESCRIPTOR.file.services_by_name[domain.service.rpartition(".")[2]]
+            kind: Any = service.methods_by_name[name].input_type
+            request = message_factory.GetMessageClass(kind)
+            methods[name] = self._unary(name, self._extra(request, method))
+        return grpc.method_handlers_generic_handler(domain.service, methods)
+
+    def _unary(self, name: str, answer: Unary) -> grpc.RpcMethodHandler:
+        async def guarded(data: bytes, context: Context) -> Message:
+            try:
+                with self._span(name, context):
+                    return await answer(data, context)
+            except Failure as failure:
+                await refuse(context, failure, self._domain.name)
+
+        return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=Message.SerializeToString)
+
+    async def _one(self, data: bytes, context: Context) -> Message:
+        call = self._parse(self._domain.call, data)
+        arrival = self._arrive(call, context, self._deadline(context))
+        settled = (await self._settle([arrival]))[0]
+        if isinstance(settled, Failure):
+            raise settled
+        if settled.reused:
+            raise Reused(arrival.key.source, arrival.key.id)
+        if settled.outcome.kind == "dead_letter":
+            raise rejection(event_pb2.DeadLetter.FromString(settled.outcome.body))
+        return reply(self._domain, arrival, settled)
+
+    async def _batch(self, data: bytes, context: Context) -> Message:
+        calls = self._parse(self._domain.batch, data).calls
+        if len(calls) > MAX_BATCH:
+            raise Reject("BATCH_TOO_LARGE", f"calls has {len(calls):,} events; the limit is {MAX_BATCH}", "calls")
+        replies = await self._answer(calls, context, self._deadline(context))
+        return self._domain.replies(replies=replies)
+
+    async def _stream(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Message]:
+        """Replies in the order of the calls; up to STREAM_WINDOW of them are worked on at once."""
+        window: asyncio.Queue[asyncio.Task[list[Message]] | None] = asyncio.Queue(STREAM_WINDOW)
+        reader = asyncio.ensure_future(self._read(messages, context, window))
+        try:
+            while (task := await window.get()) is not None:
+                for each in await task:
+                    yield each
+            await reader
+            if self._stopping.is_set():
+                raise Unavailable("this server", "it is stopping; open the stream again", 0.5)
+        except Failure as failure:
+            await refuse(context, failure, self._domain.name)
+        finally:
+            reader.cancel()
+            while not window.empty():  # ends by itself; nobody is left to hear of it
+                if (task := window.get_nowait()) is not None:
+                    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def _read(self, messages: AsyncIterator[bytes], context: Context, window: "asyncio.Queue[Any]") -> None:
+        try:
+            while not self._stopping.is_set():
+                stopping = asyncio.ensure_future(self._stopping.wait())
+                coming = asyncio.ensure_future(anext(messages))
+                await asyncio.wait([stopping, coming], return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                if not coming.done():
+                    coming.cancel()
+                    return
+                call = self._parse(self._domain.call, coming.result())
+                await window.put(asyncio.ensure_future(self._answer([call], context, self._deadline(context))))
+        except StopAsyncIteration:
+            return
+        finally:
+            await window.put(None)
+
+    async def _get_outcome(self, data: bytes, context: Context) -> Message:
+        event: Any = self._parse(event_pb2.Event, data)
+        if not event.id:
+            raise Reject("EVENT_ID_EMPTY", "id must be that of the event whose outcome is asked for", "id")
+        key = Key(self._domain.name, event.source or self._domain.requests, event.id)
+        store = self._ready().store
+        found = await persist(lambda: store.find([key]), until=self._deadline(context))
+        if key not in found:
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"no outcome is stored for event {key.id!r} of source {key.source!r}"
+            )
+        return stored(self._domain, found[key], known=True)
+
+    def _extra(self, request: type[Message], method: Callable[[Any, Any], Awaitable[Message]]) -> Unary:
+        async def answer(data: bytes, context: Context) -> Message:
+            try:
+                async with asyncio.timeout_at(self._deadline(context)):
+                    return await method(self._parse(request, data), self._ready())
+            except TimeoutError as error:
+                raise Expired("the call's deadline passed before there was an answer") from error
+
+        return answer
+
+    async def _answer(self, calls: Sequence[Any], context: Context, deadline: float) -> list[Message]:
+        """One reply a call. An event that cannot be named is refused alone; one without an outcome fails the call, to be sent again."""
+        replies: dict[int, Message] = {}
+        arrivals: dict[int, Arrival] = {}
+        for i, call in enumerate(calls):
+            try:
+                arrivals[i] = self._arrive(call, context, deadline)
+            except Reject as why:
+                replies[i] = unnamed(self._domain, call, why)
+        settled = await self._settle(list(arrivals.values()))
+        for (i, arrival), each in zip(arrivals.items(), settled, strict=True):
+            if isinstance(each, Reject):
+                replies[i] = refused(self._domain, arrival, each)
+            elif isinstance(each, Failure):
+                raise each
+            else:
+                replies[i] = reply(self._domain, arrival, each)
+        return [replies[i] for i in range(len(calls))]
+
+    async def _settle(self, arrivals: list[Arrival]) -> list[Settled | Failure]:
+        self._ready()
+        if self._tally.in_hand + len(arrivals) > IN_HAND:
+            raise Overloaded(f"{IN_HAND:,} events are in hand already; try again in a moment")
+        self._tally.accept(len(arrivals))
+        # What was accepted is brought to an end, and counted, even if the caller goes away meanwhile.
+        task = asyncio.ensure_future(self._finish(arrivals))
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        return await asyncio.shield(task)
+
+    async def _finish(self, arrivals: list[Arrival]) -> list[Settled | Failure]:
+        settled: list[Settled | Failure] = []
+        try:
+            settled = await settle(self._domain, arrivals, self._piled)
+            self._projector.add(each for each in settled if isinstance(each, Settled))
+            return settled
+        finally:
+            ended = sum(isinstance(each, Settled) and not each.reused for each in settled)
+            for i in range(len(arrivals)):
+                self._tally.end(settled=i < ended)
+
+    def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
+        return arrive(self._domain, call, _metadata(context).get("tidemill-caller", ""), deadline, _trace(context))
+
+    def _parse(self, kind: type[Message], data: bytes) -> Any:
+        try:
+            return kind.FromString(data)
+        except DecodeError as error:
+            raise Reject("CALL_NOT_PROTOBUF", f"the message is not a {kind.DESCRIPTOR.full_name}") from error
+
+    def _ready(self) -> Means:
+        if self._means is None:
+            raise Unavailable("this server", "it is starting", 1.0)
+        return self._means
+
+    def _deadline(self, context: Context) -> float:
+        asked = context.time_remaining()
+        settings = self._settings
+        seconds = settings.call_timeout if asked is None else min(asked, settings.call_timeout_max)
+        return asyncio.get_running_loop().time() + max(0.0, seconds - EARLY)
+
+    def _span(self, name: str, context: Context) -> AbstractContextManager[Any]:
+        if not telemetry.enabled():
+            return nullcontext()
+        return telemetry.tracer.start_as_current_span(
+            f"{self._domain.service}/{name}",
+            telemetry.extract(_metadata(context).items()),
+            SpanKind.SERVER,
+            {"rpc.system": "grpc", "rpc.service": self._domain.service, "rpc.method": name},
+        )
+
+
+def _metadata(context: Context) -> dict[str, Any]:
+    return dict(context.invocation_metadata() or ())
+
+
+def _trace(context: Context) -> Headers:
+    """What the event's headers carry on: our own span where there is one, else the caller's."""
+    ours = telemetry.inject()
+    if not ours:
+        metadata = _metadata(context)
+        ours = tuple((name, metadata[name]) for name in ("traceparent", "tracestate") if name in metadata)
+    return tuple((name, value.encode()) for name, value in ours)

@@ -1,0 +1,162 @@
+"""A test's own corner of the real servers, and worker and server processes on it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from protos import intent_pb2
+from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 90.0  # seconds: the machine may be busy
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(true: Callable[[], Any], what: str, within: float = PATIENCE) -> Any:
+    """The first truthy answer of `true`; fails saying what did not come true."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if found := true():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {within:.0f} s: {what}")
+
+
+@dataclass
+class Process:
+    """A running `python -m tests.echo <role>`."""
+
+    role: str
+    listen: str
+    log: Path
+    environment: dict[str, str]
+    popen: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "tests.echo", self.role], cwd=ROOT, env=self.environment, stdout=out, stderr=out
+            )
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def terminate(self, within: float = PATIENCE) -> int:
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(within)
+
+    def serving(self) -> bool:
+        with grpc.insecure_channel(self.listen) as channel:
+            try:
+                answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2)
+            except grpc.RpcError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def await_serving(self) -> "Process":
+        wait_until(lambda: self.popen.poll() is not None or self.serving(), f"{self.role} is SERVING ({self.log})")
+        assert self.popen.returncode is None, f"{self.role} has ended with {self.popen.returncode}:\n{self.said()}"
+        return self
+
+    def said(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+
+@dataclass
+class Stack:
+    """A domain name of this test's own, its topics, database and Redis."""
+
+    settings: Settings
+    folder: Path
+    name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
+
+    @property
+    def requests(self) -> str:
+        return f"{self.name}.requests.v1"
+
+    @contextmanager
+    def run(self, role: str, instance: str = "local-0", **environment: str) -> Iterator[Process]:
+        """A process of the domain, ended with the block."""
+        listen = f"127.0.0.1:{free_port()}"
+        ours = {
+            "ECHO_NAME": self.name,
+            "TIDEMILL_KAFKA": self.settings.kafka,
+            "TIDEMILL_POSTGRES": self.settings.postgres,
+            "TIDEMILL_REDIS": self.settings.redis,
+            "TIDEMILL_LISTEN": listen,
+            "TIDEMILL_INSTANCE": instance,
+            "TIDEMILL_DATA": str(self.folder),
+        }
+        log = self.folder / f"{role}-{instance}.log"
+        process = Process(role, listen, log, {**os.environ, **ours, **environment})
+        try:
+            yield process
+        finally:
+            process.popen.kill()
+            process.popen.wait()
+
+    def send(self, records: Sequence[tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]]) -> list[int]:
+        """Puts (key, value, headers) on the request topic; returns their offsets."""
+        producer = KafkaProducer(bootstrap_servers=self.settings.kafka, linger_ms=5)
+        try:
+            sent = [producer.send(self.requests, value, key, headers=list(h)) for key, value, h in records]
+            return [future.get(30).offset for future in sent]
+        finally:
+            producer.close()
+
+    def read(self, kind: str, at_least: int = 0, within: float = PATIENCE) -> list[Any]:
+        """What is on the domain's topic of this kind ("results", "dead-letters"), once there are `at_least` records."""
+        topic = f"{self.name}.{kind}.v1"
+        consumer = KafkaConsumer(bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest")
+        try:
+            consumer.assign([TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)])
+            consumer.seek_to_beginning()
+            found: list[Any] = []
+            until = time.monotonic() + within
+            while time.monotonic() < until:
+                for records in consumer.poll(timeout_ms=500).values():
+                    found += records
+                if len(found) >= at_least:
+                    break
+            assert len(found) >= at_least, f"{len(found)} of {at_least} records on {topic}"
+            return found
+        finally:
+            consumer.close()
+
+
+def request(text: str, conversation: str = "") -> bytes:
+    return intent_pb2.IntentRequest(text=text, conversation=conversation).SerializeToString()
+
+
+def headers(
+    id: str | None,  # noqa: A002 - CloudEvents' own name
+    source: str = "shop",
+    content_type: str = "application/protobuf",
+    **more: bytes,
+) -> list[tuple[str, bytes]]:
+    made = [("ce_source", source.encode()), ("content-type", content_type.encode())]
+    if id is not None:
+        made.append(("ce_id", id.encode()))
+    return made + [(name.replace("__", "-"), value) for name, value in more.items()]
