@@ -59,7 +59,7 @@ class ImageFacts(_message.Message):
     def __init__(self, format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., modality: _Optional[str] = ..., photometric: _Optional[str] = ...) -> None: ...
 
 class ImagingResult(_message.Message):
-    __slots__ = ("answer", "finding", "confidence", "probabilities", "uncertainty", "decision", "decision_reason", "image", "notice")
+    __slots__ = ("answer", "finding", "confidence", "probabilities", "uncertainty", "decision", "decision_reason", "image", "notice", "quality")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     FINDING_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class ImagingResult(_message.Message):
     DECISION_REASON_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     answer: _event_pb2.Answer
     finding: str
     confidence: float
@@ -78,7 +79,8 @@ class ImagingResult(_message.Message):
     decision_reason: str
     image: ImageFacts
     notice: str
-    def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., finding: _Optional[str] = ..., confidence: _Optional[float] = ..., probabilities: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ..., uncertainty: _Optional[float] = ..., decision: _Optional[_Union[Decision, str]] = ..., decision_reason: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., notice: _Optional[str] = ...) -> None: ...
+    quality: _containers.RepeatedCompositeFieldContainer[_event_pb2.Score]
+    def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., finding: _Optional[str] = ..., confidence: _Optional[float] = ..., probabilities: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ..., uncertainty: _Optional[float] = ..., decision: _Optional[_Union[Decision, str]] = ..., decision_reason: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., notice: _Optional[str] = ..., quality: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ...) -> None: ...
 
 class ImagingCall(_message.Message):
     __slots__ = ("event", "request")

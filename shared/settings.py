@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     instance: str = "local-0"  # stable across restarts: pod name or process slot; Kafka's static membership
     models: Path = Path(".tidemill/models")  # the bundle store
     blobs: dict[str, Path] = Field(default_factory=dict)  # claim stores by name, as JSON: {"x-rays": "/data/x-rays"}
+    decoders: int = Field(default=2, ge=1, le=64)  # image decoder processes of an imaging worker
     data: Path = Path(".tidemill")  # scratch of this process
     issuers: Path = _HOME / "data/risk/issuers.jsonl"  # known issuers and their names
     reflection: bool = False  # gRPC server reflection

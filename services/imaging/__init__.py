@@ -1,0 +1,1 @@
+"""Medical images. Research use, not a medical device."""
