@@ -69,7 +69,7 @@ class Service:
             verb: self._unary(verb, self._one),
             f"{verb}Batch": self._unary(f"{verb}Batch", self._batch),
             f"{verb}Stream": grpc.stream_stream_rpc_method_handler(
-                self._stream, response_serializer=Message.SerializeToString
+                self._stream, response_serializer=_serialise
             ),
             "GetOutcome": self._unary("GetOutcome", self._get_outcome),
         }
@@ -88,7 +88,7 @@ class Service:
             except Failure as failure:
                 await refuse(context, failure, self._domain.name)
 
-        return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=Message.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=_serialise)
 
     async def _one(self, data: bytes, context: Context) -> Message:
         call = self._parse(self._domain.call, data)
@@ -238,6 +238,10 @@ class Service:
             SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": self._domain.service, "rpc.method": name},
         )
+
+
+def _serialise(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 def _metadata(context: Context) -> dict[str, Any]:
