@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy import Select, insert, select, text
+from sqlalchemy import Select, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import chain
@@ -42,7 +42,7 @@ class Ledger:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Connects when first used."""
-        return cls(make_engine(settings.postgres, connections=2), settings.postgres)
+        return cls(make_engine(settings.postgres, connections=2, check=True), settings.postgres)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -104,9 +104,9 @@ class Ledger:
 
     async def live_all(self) -> dict[str, Entry]:
         """Model -> what is live. Raises Broken if one of these entries was tampered with."""
-        newest = select(table).distinct(table.c.model).order_by(table.c.model, table.c.seq.desc())
+        newest = select(func.max(table.c.seq)).group_by(table.c.model)
         async with transaction(self._engine) as connection:
-            entries = await _read(connection, newest)
+            entries = await _read(connection, select(table).where(table.c.seq.in_(newest)).order_by(table.c.model))
         for entry in entries:
             entry.check()
         return {entry.model: entry for entry in entries}
@@ -149,7 +149,12 @@ class Ledger:
 
     @asynccontextmanager
     async def _appending(self) -> AsyncIterator[tuple[AsyncConnection, list[Entry]]]:
-        """The whole history, which cannot grow until the block ends. Raises Broken if it does not hold, Refused for what cannot be stored."""
+        """The whole history, which cannot grow until the block ends.
+
+        Raises:
+            Broken: it does not hold.
+            Refused: what the block adds cannot be stored.
+        """
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -50,14 +50,20 @@ async def connect(url: str, **session: str) -> "asyncpg.Connection[Any]":
     )
 
 
-def make_engine(url: str, *, connections: int = 8) -> AsyncEngine:
-    """A pool of at most `connections`; nothing is connected yet. asyncpg reads the URL, so libpq's parameters (sslmode) work."""
+def make_engine(url: str, *, connections: int = 8, check: bool = False) -> AsyncEngine:
+    """A pool of at most `connections`; nothing is connected yet. asyncpg reads the URL, so libpq's parameters (sslmode) work.
+
+    Args:
+        check: ask an idle connection whether it still works before each use, at the price of a round trip: for rare use without
+            retries. Who tries again anyway is told `Unavailable` once, upon which all connections are made anew.
+    """
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: connect(url),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=COMMAND_TIMEOUT,
+        pool_pre_ping=check,
     )
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -187,5 +186,5 @@ ledger = Table(  # the hash-chained history of what is live
     Column("hash", Text, nullable=False),
     UniqueConstraint("previous"),
     CheckConstraint("action IN ('promote', 'rollback')"),
-    Index("ledger_by_model", "model", text("seq DESC")),
+    Index("ledger_by_model", "model", "seq"),
 )

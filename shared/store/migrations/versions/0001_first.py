@@ -176,7 +176,7 @@ def _ledger() -> None:
         sa.UniqueConstraint("previous"),
         sa.CheckConstraint("action IN ('promote', 'rollback')"),
     )
-    op.create_index("ledger_by_model", "ledger", ["model", sa.text("seq DESC")])
+    op.create_index("ledger_by_model", "ledger", ["model", "seq"])
 
 
 def _append_only() -> None:
