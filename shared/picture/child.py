@@ -1,4 +1,4 @@
-"""`python -m shared.picture.child`: reads images for its parent, within limits that the kernel enforces.
+"""`python -m shared.picture.child [MEMORY CPU]`: reads images for its parent, within limits that the kernel enforces.
 
 It ends when its stdin does, so it never outlives its parent by more than one image.
 """
@@ -6,21 +6,22 @@ It ends when its stdin does, so it never outlives its parent by more than one im
 import math
 import os
 import resource
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from shared.errors import Reject
-from shared.picture.pipe import CPU_SECONDS, MEMORY, receive, reply
+from shared.picture.pipe import Limits, receive, reply
 from shared.picture.reading import read
 
 
-def main() -> None:
+def main(limits: Limits) -> None:
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a decoder that prints must not speak in our place
-    _limit()
+    _limit(limits.memory)
     reply(sink, {"ready": True})
     while (image := receive(source)) is not None:
-        _allow_cpu()
+        _allow_cpu(limits.cpu)
         answer, pixels = _answer(image)
         del image
         reply(sink, answer, pixels)
@@ -36,20 +37,20 @@ def _answer(image: bytes) -> tuple[dict[str, Any], bytes]:
     return {"facts": asdict(picture.facts)}, picture.pixels.tobytes()
 
 
-def _limit() -> None:
+def _limit(memory: int) -> None:
     """Limits address space, files and core dumps for good; CPU time is renewed for each image."""
     with open("/proc/self/statm", "rb") as statm:
         idle = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (idle + MEMORY, idle + MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (idle + memory, idle + memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _allow_cpu() -> None:
+def _allow_cpu(seconds: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    until = math.ceil(used.ru_utime + used.ru_stime) + CPU_SECONDS
+    until = math.ceil(used.ru_utime + used.ru_stime) + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":
-    main()
+    main(Limits(*map(int, sys.argv[1:])))

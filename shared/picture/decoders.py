@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from shared.errors import Reject
 from shared.picture.parent import Died, Parent
 from shared.picture.picture import Picture
+from shared.picture.pipe import Limits
 
 TRIES = 3  # a child may also have been killed from outside: an image is to blame only if it brings down several
 
@@ -23,7 +24,8 @@ class Decoders:
     `await decoders.read(data)` may be called from any event loop: threads speak to the children.
     """
 
-    def __init__(self, size: int = 2) -> None:
+    def __init__(self, size: int = 2, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="decoder")
         self._idle: queue.SimpleQueue[Parent] = queue.SimpleQueue()
 
@@ -63,4 +65,4 @@ class Decoders:
                 return self._idle.get_nowait()
             except queue.Empty:
                 pass
-        return Parent()
+        return Parent(self._limits)

@@ -14,10 +14,10 @@ import numpy as np
 
 from shared.errors import Reject, Unavailable
 from shared.picture.picture import SIDE, Facts, Picture
-from shared.picture.pipe import CPU_SECONDS, MEMORY, frame, receive
+from shared.picture.pipe import Limits, frame, receive
 
-WALL_SECONDS = 3 * CPU_SECONDS
 START_SECONDS = 60
+WALL_FACTOR = 12  # how much longer than its processor time an image may take, for machines that are busy
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of our environment, which holds addresses and credentials
 
@@ -29,11 +29,12 @@ class Died(Exception):  # noqa: N818 - a state, not a fault of the image: that i
 class Parent:
     """`alive` turns false when the child has ended, or must not get another image."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "shared.picture.child"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "shared.picture.child", str(limits.memory), str(limits.cpu)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders quote what they choke on
@@ -59,14 +60,14 @@ class Parent:
             Reject: the image cannot be decoded.
             Unavailable: the child got too little processor time to answer.
         """
-        answer, pixels = self._exchange(frame(data), WALL_SECONDS)
+        answer, pixels = self._exchange(frame(data), WALL_FACTOR * self._limits.cpu)
         fresh, self._fresh = self._fresh, False
         if "reject" in answer:
             raise Reject(*answer["reject"])
         if "exhausted" in answer:
             self.alive = False
             if fresh:
-                limit = f"the image needs more than {MEMORY >> 20:,} MiB of memory to decode"
+                limit = f"the image needs more than {self._limits.memory >> 20:,} MiB of memory to decode"
                 raise Reject("IMAGE_TOO_LARGE", limit, "image")
             raise Died(answer["exhausted"])
         return Picture(Facts(**answer["facts"]), np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE))
@@ -100,7 +101,7 @@ class Parent:
                     "image decoder", f"no answer within {seconds:.0f} s; is the machine overloaded?"
                 ) from error
             if code == -signal.SIGXCPU:
-                limit = f"the image was not decoded within {CPU_SECONDS} s of processor time"
+                limit = f"the image was not decoded within {self._limits.cpu} s of processor time"
                 raise Reject("IMAGE_DECODE_TIMEOUT", limit, "image") from error
             raise Died(signal.Signals(-code).name if code < 0 else f"exit status {code}") from error
         finally:

@@ -5,11 +5,18 @@ object, and where it has "facts" the SIDE x SIDE bytes of the picture.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-MEMORY = 1 << 30  # bytes of address space for one image, beyond what the idle child has
-CPU_SECONDS = 10  # of processor time for one image
 _PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one image."""
+
+    memory: int = 1 << 30  # bytes of address space beyond what the idle child has
+    cpu: int = 10  # seconds of processor time
 
 
 def frame(body: bytes) -> bytes:
