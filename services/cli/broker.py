@@ -1,25 +1,59 @@
-"""Whether a Kafka broker is there at all, told at once: the client library would try for a long time before it says no."""
+"""Whether a Kafka broker is there at all, told at once, and a client with which to ask it things."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from services.cli.problem import Problem
 
+_WITHIN_MS = 10_000
+
 
 def check(kafka: str) -> None:
-    """Returns if any of the bootstrap addresses accepts a connection.
+    """Returns if any of the bootstrap addresses accepts a connection; the client library would try for long, and leave sockets open.
 
     Raises:
         Problem: none does; it says what to do.
     """
     refusals = []
     for address in kafka.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-        except (OSError, ValueError) as error:
-            refusals.append(f"{address}: {error}")
-        else:
+        if not (refusal := refused(address)):
             return
+        refusals.append(f"{address}: {refusal}")
     raise Problem(
         f"no Kafka broker answers ({'; '.join(refusals)}): is the stack up? See `tidemill status`, `tidemill up`"
     )
+
+
+def refused(address: str, within: float = 5) -> str:
+    """Why no connection to ``host:port`` can be made; nothing if one can."""
+    host, _, port = address.strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), within).close()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def administer(kafka: str) -> Iterator[KafkaAdminClient]:
+    """A client of the cluster at `kafka` (bootstrap servers, comma-separated).
+
+    Raises:
+        Problem: no broker answers, or one refused what was asked of it.
+    """
+    check(kafka)
+    servers = kafka.split(",")
+    try:
+        client = KafkaAdminClient(
+            bootstrap_servers=servers, request_timeout_ms=_WITHIN_MS, bootstrap_timeout_ms=_WITHIN_MS
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+    except KafkaError as error:
+        raise Problem(f"kafka at {kafka}: {error}") from error

@@ -1,11 +1,10 @@
 """Whether a gRPC server serves, by grpc.health.v1."""
 
-import socket
-
 import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.cli.broker import refused
 from services.cli.problem import Problem
 
 # Without a pool of its own, a server that was down is asked again only after gRPC's backoff.
@@ -14,10 +13,7 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 def probe(address: str, within: float = 1) -> str:
     """What is missing at ``host:port``; nothing if it serves."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), within).close()
-    except OSError:
+    if refused(address, within):
         return f"nothing listens on {address}"
     with grpc.insecure_channel(address, _OPTIONS) as channel:
         try:

@@ -107,7 +107,8 @@ class Keeper:
 
 def backoff(failures: int) -> float:
     """Seconds before the next start: at once for what had worked, doubling to 10 s for what never does."""
-    return min(0.1 * 2.0 ** max(0, failures - _QUICK), _SLOWEST) if failures else 0.05
+    doublings = min(max(0, failures - _QUICK), 7)
+    return min(0.1 * 2.0**doublings, _SLOWEST) if failures else 0.05
 
 
 def describe(status: int) -> str:

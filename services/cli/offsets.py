@@ -1,13 +1,17 @@
 """How much was written to the request topics, and how much of it the workers have committed."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kafka.admin import KafkaAdminClient, OffsetSpec
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from services.cli.problem import Problem
+from services.cli.broker import administer
+
+_PATIENCE = 20.0  # s
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +26,8 @@ def read(kafka: str, topics: Mapping[str, str]) -> dict[str, Offsets]:
     Raises:
         Problem: the broker does not answer.
     """
-    try:
-        client = KafkaAdminClient(
-            bootstrap_servers=kafka.split(","), request_timeout_ms=10_000, bootstrap_timeout_ms=10_000
-        )
-        try:
-            return _read(client, topics)
-        finally:
-            client.close()
-    except KafkaError as error:
-        raise Problem(f"kafka at {kafka} does not answer: {error}") from error
+    with administer(kafka) as client:
+        return _read(client, topics)
 
 
 def _read(client: KafkaAdminClient, topics: Mapping[str, str]) -> dict[str, Offsets]:
@@ -41,7 +37,7 @@ def _read(client: KafkaAdminClient, topics: Mapping[str, str]) -> dict[str, Offs
         for group, topic in topics.items()
     }
     groups = {group: partitions for group, partitions in places.items() if partitions}
-    committed = client.list_group_offsets(groups) if groups else {}  # before the ends: a lag is never below 0
+    committed = _committed(client, groups) if groups else {}  # before the ends: a lag is never below 0
     everywhere = {place: OffsetSpec.LATEST for partitions in groups.values() for place in partitions}
     ends = client.list_partition_offsets(everywhere) if everywhere else {}
     found = {}
@@ -51,3 +47,17 @@ def _read(client: KafkaAdminClient, topics: Mapping[str, str]) -> dict[str, Offs
         lag = sum(end - max(0, done.get(place, 0)) for place, end in written.items())
         found[group] = Offsets(sum(written.values()), lag)
     return found
+
+
+def _committed(client: KafkaAdminClient, groups: dict[str, list[TopicPartition]]) -> dict[str, Any]:
+    """A broker that has just started must first find its groups: it is asked again for a while."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            found: dict[str, Any] = client.list_group_offsets(groups)
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return found

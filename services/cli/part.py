@@ -17,12 +17,14 @@ class Part:
         environment: added to the parent's.
         stop: the signal that asks for an orderly end.
         grace: seconds that an orderly end may take before the process is killed.
+        server: others of the stack use it, so it ends after them.
     """
 
     name: str
     command: tuple[str, ...]
     address: str
-    probe: Callable[[], str]
+    probe: Callable[[], str] = lambda: ""
     environment: Mapping[str, str] = field(default_factory=dict)
     stop: signal.Signals = signal.SIGTERM
     grace: float = 20
+    server: bool = False

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 
+from services.cli.broker import administer
 from services.cli.contract import contracts
-from services.cli.problem import Problem
 from shared.settings import Settings
 
 _HOUR = 3_600_000  # ms
@@ -34,14 +34,8 @@ def provision(settings: Settings, wanted: Iterable[Topic]) -> list[str]:
     Raises:
         Problem: the broker refused, or does not answer.
     """
-    try:
-        client = KafkaAdminClient(bootstrap_servers=settings.kafka.split(","))
-        try:
-            return _create(client, settings, list(wanted))
-        finally:
-            client.close()
-    except KafkaError as error:
-        raise Problem(f"the topics could not be made at {settings.kafka}: {error}") from error
+    with administer(settings.kafka) as client:
+        return _create(client, settings, list(wanted))
 
 
 def _create(client: KafkaAdminClient, settings: Settings, wanted: list[Topic]) -> list[str]:

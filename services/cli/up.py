@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from rich.console import Console
 from services.cli import log as logs
 from services.cli import stack, state
 from services.cli.problem import Problem
-from services.cli.supervise import supervise
-from services.cli.supervisor import Wish
+from services.cli.rise import Wish, rise
+from services.cli.supervisor import supervise
 
 
 def up(
@@ -47,7 +48,8 @@ def up(
         return
     console = Console(soft_wrap=True)
     wish = Wish(data, starters, within)
-    asyncio.run(supervise(wish, ready_fd, lambda line: console.print(line, highlight=False, markup=False)))
+    say = partial(console.print, highlight=False, markup=False)
+    asyncio.run(supervise(data, partial(rise, wish), say, ready_fd))
 
 
 def _say_running(data: Path, pid: int) -> None:

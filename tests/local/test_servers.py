@@ -6,23 +6,22 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.cli import child
+from services.cli import child, topics
 from services.cli.local import kafka, postgres, valkey
+from services.cli.topics import Topic
 from shared.settings import Settings
 from shared.store.tables import metadata
 
 
 def test_kafka_keeps_acknowledged_records_over_kill_9(tmp_path):
     """A record that was acknowledged before kill -9 is there afterwards, at the same address."""
-    from tests.conftest import Kafka
-
     part, log = kafka.prepare(tmp_path), tmp_path / "log"
     process = child.start(part, log)
     try:
         child.await_ready(part, process, log, within=120)
-        topic = Kafka(part.address).topic()
+        topics.provision(Settings(kafka=part.address, partitions=1), [Topic("kept", 1)])
         with KafkaProducer(bootstrap_servers=part.address, max_request_size=2**25) as producer:
-            producer.send(topic, b"x" * 2**24, headers=[("ce_id", b"1")]).get(30)
+            producer.send("kept", b"x" * 2**24, headers=[("ce_id", b"1")]).get(30)
         process.kill()
         process.wait()
         process = child.start(part, log)
@@ -30,7 +29,7 @@ def test_kafka_keeps_acknowledged_records_over_kill_9(tmp_path):
         with KafkaConsumer(
             bootstrap_servers=part.address, auto_offset_reset="earliest", consumer_timeout_ms=30000
         ) as consumer:
-            consumer.assign([TopicPartition(topic, 0)])
+            consumer.assign([TopicPartition("kept", 0)])
             assert len(next(consumer).value) == 2**24
     finally:
         child.stop(part, process)

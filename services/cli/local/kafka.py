@@ -1,13 +1,14 @@
 """Apache Kafka, one KRaft node: broker and controller in one process."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from services.cli.broker import administer, refused
 from services.cli.local import jars, port
 from services.cli.part import Part
+from services.cli.problem import Problem
 
 VERSION = "4.3.0"
 CACHE = Path.home() / ".cache" / "tidemill" / f"kafka-{VERSION}"
@@ -70,7 +71,7 @@ def prepare(folder: Path, say: Callable[[str], None] = lambda line: None) -> Par
         "-Dorg.slf4j.simpleLogger.log.kafka.server=info",
     )
     command = (java[0], *options, *java[1:], "kafka.Kafka", str(properties))
-    return Part("kafka", command, address, lambda: probe(address))
+    return Part("kafka", command, address, lambda: probe(address), server=True)
 
 
 def _format(java: tuple[str, ...], folder: Path, properties: Path) -> None:
@@ -90,21 +91,10 @@ def _format(java: tuple[str, ...], folder: Path, properties: Path) -> None:
 
 def probe(address: str) -> str:
     """What keeps the broker at `address` from serving: it must know itself as a member of its cluster, not only listen."""
-    host, _, number = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(number)), 0.5).close()
-    except OSError:
+    if refused(address, 0.5):
         return f"nothing listens on {address}"
-    from kafka.admin import KafkaAdminClient
-    from kafka.errors import KafkaError
-
     try:
-        client = KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=1000, bootstrap_timeout_ms=1000)
-    except KafkaError as error:
-        return str(error)
-    try:
-        return "" if client.describe_cluster()["brokers"] else "the broker is not yet a member of its cluster"
-    except KafkaError as error:
-        return str(error)
-    finally:
-        client.close()
+        with administer(address) as client:
+            return "" if client.describe_cluster()["brokers"] else "the broker is not yet a member of its cluster"
+    except Problem as problem:
+        return str(problem)

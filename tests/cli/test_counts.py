@@ -1,0 +1,107 @@
+"""`tidemill status` counts what came in where it comes in, apart from what became of it."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from services.cli import counts, offsets, topics
+from services.cli.counts import Counts
+from services.cli.problem import Problem
+from shared.settings import Settings
+
+
+@pytest.fixture
+def settings(kafka, postgres):
+    """A stack's settings, its topics made."""
+    made = Settings(kafka=kafka.bootstrap, postgres=postgres, partitions=2)
+    topics.provision(made, topics.topics())
+    return made
+
+
+def fill(settings):
+    """Four outcomes, a repeat, a refused id; seven calls, of which one was returned."""
+    rows = "('intent', 's', $1, decode(repeat('00', 32), 'hex'), $2, '', 'c', '', 'grpc', $1, '', now(), now(), $3)"
+    columns = (
+        "domain, source, id, digest, kind, body, caller, subject, door, place, trace_id, event_time, arrived_at, reason"
+    )
+
+    async def insert():
+        connection = await asyncpg.connect(settings.postgres)
+        insert = f"INSERT INTO outcomes ({columns}) VALUES {rows}"
+        await connection.executemany(insert, [(str(number), "result", None) for number in range(3)])
+        await connection.execute(insert, "3", "dead_letter", "TEXT_EMPTY")
+        await connection.execute("INSERT INTO repeats (domain, place, source, id) VALUES ('intent', 'p', 's', '1')")
+        await connection.execute(
+            "INSERT INTO incidents (domain, place, source, id, digest, caller, reason)"
+            " VALUES ('intent', 'q', 's', '1', decode(repeat('01', 32), 'hex'), 'c', 'ID_REUSED')"
+        )
+        await connection.execute(
+            "INSERT INTO calls (domain, instance, accepted, settled, returned) VALUES ('intent', 'a', 7, 6, 1)"
+        )
+        await connection.close()
+
+    asyncio.run(insert())
+
+
+def test_each_column_is_counted_at_its_own_source(settings):
+    """Records and calls are accepted, rows are outcomes, and pending is the difference: 5 + 7 - 3 - 1 - 1 - 1 - 1 = 5."""
+    before = counts.count(settings)
+    assert before["risk"].results == 0
+    with KafkaProducer(bootstrap_servers=settings.kafka) as producer:
+        for number in range(5):
+            producer.send("intent.requests.v1", b"x", partition=number % 2)
+    fill(settings)
+    after = counts.count(settings)
+    assert after["intent"].accepted_kafka - before["intent"].accepted_kafka == 5
+    assert after["intent"].lag - before["intent"].lag == 5
+    row = after["intent"]
+    stored = (row.accepted_grpc, row.results, row.dead_letters, row.repeats, row.refused, row.returned)
+    assert stored == (7, 3, 1, 1, 1, 1)
+    assert row.pending - before["intent"].pending == 5
+    assert set(after) == {"intent", "risk", "imaging", "feedback"}
+
+
+def test_lost_event_shows_as_pending():
+    """Accepted does not follow from the outcomes: one that is missing is seen."""
+    whole = Counts(10, 0, 9, 1, 0, 0, 0, 0)
+    lossy = Counts(10, 0, 8, 1, 0, 0, 0, 0)
+    assert (whole.accepted, whole.pending) == (10, 0)
+    assert (lossy.accepted, lossy.pending) == (10, 1)
+
+
+def test_committed_records_are_not_lag(kafka):
+    """Lag is what the group has not committed; a topic that does not exist has none."""
+    topic = kafka.topic()
+    with KafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for _ in range(3):
+            producer.send(topic, b"x")
+    client = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    client.alter_group_offsets(kafka.prefix, {TopicPartition(topic, 0): OffsetAndMetadata(2, "", -1)})
+    client.close()
+    found = offsets.read(kafka.bootstrap, {kafka.prefix: topic, "nobody": f"{kafka.prefix}.nothing"})
+    assert found == {kafka.prefix: offsets.Offsets(3, 1), "nobody": offsets.Offsets(0, 0)}
+
+
+def test_no_model_is_live_in_an_empty_ledger(settings):
+    """An empty ledger knows no model."""
+    assert asyncio.run(counts.live_models(settings)) == set()
+
+
+def test_server_that_is_down_is_named(postgres):
+    """What does not answer is named with its address and without its password."""
+    with pytest.raises(Problem, match=r"postgres at 127\.0\.0\.1:1/x does not answer") as found:
+        counts.count(Settings(postgres="postgresql://u:hidden@127.0.0.1:1/x"))
+    assert "hidden" not in str(found.value)
+    with pytest.raises(Problem, match=r"no Kafka broker answers \(127\.0\.0\.1:1"):
+        counts.count(Settings(postgres=postgres, kafka="127.0.0.1:1"))
+
+
+def test_topics_have_their_retention(settings):
+    """Requests stay three days, dead letters two weeks; making them twice makes nothing."""
+    assert topics.provision(settings, topics.topics()) == []
+    hours = {topic.name: topic.hours for topic in topics.topics()}
+    assert (hours["imaging.requests.v1"], hours["imaging.dead-letters.v1"], hours["feedback.v1"]) == (72, 336, 72)
