@@ -1,6 +1,7 @@
 """What a domain may ask of the shared inference service."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Value = str | bytes | NDArray[Any]
+
+# Until when the answer matters (the event loop's clock): set where an event is handled, passed on to the service. None: no such time.
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One engine for every domain's models, behind the Open Inference Protocol."""

@@ -1,0 +1,31 @@
+"""`python -m services.inference serve`"""
+
+import asyncio
+import logging
+import sys
+
+from services.inference.serve import serve
+from shared import telemetry
+from shared.bundle import BundleError
+from shared.settings import Settings
+
+
+def main(arguments: list[str]) -> int:
+    if arguments != ["serve"]:
+        sys.stderr.write("usage: python -m services.inference serve\n")
+        return 2
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    telemetry.start("inference")
+    try:
+        asyncio.run(serve(Settings()))
+    except BundleError as error:
+        logging.getLogger("services.inference").critical("not serving: %s", error)
+        return 1
+    finally:
+        telemetry.stop()
+    logging.getLogger("services.inference").info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

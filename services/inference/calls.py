@@ -1,0 +1,50 @@
+"""What a call brings besides its tensors: a deadline, a priority, a name."""
+
+import time
+from typing import Any
+
+from protos import inference_pb2 as oip
+from services.inference.engine import Call
+from services.inference.refusal import invalid
+from services.inference.scheduler import DEFAULT_PRIORITY, LOWEST_PRIORITY
+from services.inference.served import Served
+from shared.settings import Settings
+
+CALLER = "tidemill-caller"
+MAX_CALLER = 64
+Context = Any  # grpc.aio.ServicerContext, untyped
+
+
+def read_call(request: oip.ModelInferRequest, context: Context, served: Served, settings: Settings) -> Call:
+    """The deadline is the caller's, or a default; a request may cut it shorter with `timeout` (microseconds, as in Triton).
+
+    Raises:
+        Refusal: INVALID_ARGUMENT: a parameter is out of range.
+    """
+    remaining = context.time_remaining()
+    seconds = settings.call_timeout if remaining is None else min(remaining, settings.call_timeout_max)
+    if timeout := _whole_number(request, "timeout"):
+        seconds = min(seconds, timeout / 1e6)
+    priority = _whole_number(request, "priority") or DEFAULT_PRIORITY
+    if priority > LOWEST_PRIORITY:
+        detail = f"1 (most urgent) to {LOWEST_PRIORITY}; 0 stands for {DEFAULT_PRIORITY}"
+        raise invalid("PRIORITY_OUT_OF_RANGE", "parameters[priority]", detail)
+    return Call(time.monotonic() + seconds, _caller(context), priority, served)
+
+
+def _whole_number(request: oip.ModelInferRequest, name: str) -> int:
+    if name not in request.parameters:
+        return 0
+    parameter = request.parameters[name]
+    value = parameter.uint64_param or parameter.int64_param
+    if value < 0:
+        raise invalid("PARAMETER_OUT_OF_RANGE", f"parameters[{name}]", "it must not be negative")
+    return value
+
+
+def _caller(context: Context) -> str:
+    """The caller's own name, else its host."""
+    for key, value in context.invocation_metadata() or ():
+        if key == CALLER:
+            return str(value)[:MAX_CALLER]
+    return str(context.peer() or "").rpartition(":")[0]

@@ -1,0 +1,186 @@
+"""The device thread and what feeds it: rows in from the event loop, through the scheduler, results back on the event loop."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from services.inference import refusal
+from services.inference.scheduler import DEFAULT_PRIORITY, Batch, Lane, Scheduler, Unit
+
+log = logging.getLogger(__name__)
+
+
+class Device(Lane, Protocol):
+    """A lane that computes."""
+
+    def run(self, units: Sequence[Unit]) -> Sequence[Any]:
+        """One result for each unit, in order. Only ever called from the device thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """On whose behalf rows are computed, and until when it matters (clock: time.monotonic)."""
+
+    deadline: float
+    caller: str = ""
+    priority: int = DEFAULT_PRIORITY
+    model: Any = None  # that they are computed for: in whose statistics the passes count
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One row for a device."""
+
+    device: Device
+    cost: int
+    payload: Any
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request's rows. The device thread fills `results`; the event loop wakes who waits for `done`."""
+
+    done: "asyncio.Future[None]"
+    results: list[Any]
+    left: int
+    model: Any
+    queued: float
+    started: float = 0.0  # when the first of its batches did; 0: none has
+    computing: float = 0.0  # seconds, of all batches that it had rows in
+
+    @property
+    def waited(self) -> float:
+        """Seconds before its first batch."""
+        return max(self.started - self.queued, 0.0) if self.started else 0.0
+
+
+class Engine:
+    """`start` it on the event loop, `compute` there, `stop` it when no call is left."""
+
+    def __init__(self) -> None:
+        self._scheduler = Scheduler()
+        self._work = threading.Condition()  # guards the scheduler
+        self._stopping = False
+        self._speed = 0.0  # cost a second, lately
+        self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: None  # told on the event loop
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        with self._work:
+            self._stopping = True
+            self._work.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def drain_time(self) -> float:
+        """Seconds until what waits now is computed, at the speed of late; between 0.05 and 30."""
+        return min(max(self._scheduler.cost / self._speed if self._speed else 0.5, 0.05), 30.0)
+
+    async def compute(self, rows: Sequence[Work], call: Call) -> Ticket:
+        """Returns when every row has its result.
+
+        Raises:
+            Refusal: DEADLINE_EXCEEDED, at the deadline or when a row's turn comes too late; INTERNAL: a device failed.
+        """
+        ticket = Ticket(self._loop.create_future(), [None] * len(rows), len(rows), call.model, time.monotonic())
+        units = [
+            Unit(row.device, row.cost, call.deadline, call.priority, call.caller, row.payload, ticket, index)
+            for index, row in enumerate(rows)
+        ]
+        with self._work:
+            self._scheduler.add(units)
+            self._work.notify()
+        try:
+            async with asyncio.timeout(max(call.deadline - time.monotonic(), 0)):
+                await ticket.done
+        except TimeoutError:
+            raise refusal.expired() from None
+        finally:
+            if ticket.left:  # the caller left, or is told so now: what still waits must not be computed
+                with self._work:
+                    self._scheduler.drop(units)
+        return ticket
+
+    def _serve(self) -> None:
+        """The device thread."""
+        while (batch := self._next()) is not None:
+            started = time.monotonic()
+            failed = _run(batch, started)
+            seconds = time.monotonic() - started
+            self._speed = _blend(self._speed, sum(unit.cost for unit in batch.units) / max(seconds, 1e-6))
+            self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
+
+    def _next(self) -> Batch | None:
+        """Waits for rows; None: the engine stops and nothing is left to do."""
+        with self._work:
+            while True:
+                batch = self._scheduler.take(time.monotonic())
+                if batch is not None or self._stopping:
+                    return batch
+                self._work.wait()
+
+    def _deliver(self, batch: Batch, failed: set[Ticket], seconds: float) -> None:
+        """On the event loop."""
+        self.on_batch(batch, seconds)
+        for ticket in {unit.owner for unit in batch.expired}:
+            _end(ticket, refusal.expired())
+        for ticket in failed:
+            _end(ticket, refusal.broken())
+        for ticket in {unit.owner for unit in batch.units} - failed:
+            ticket.computing += seconds
+            if not ticket.left:
+                _end(ticket)
+
+
+def _end(ticket: Ticket, error: refusal.Refusal | None = None) -> None:
+    if ticket.done.done():
+        return
+    if error is None:
+        ticket.done.set_result(None)
+    else:
+        ticket.done.set_exception(error)
+
+
+def _run(batch: Batch, now: float) -> set[Ticket]:
+    """Computes a batch; returns the requests whose rows could not be.
+
+    When a batch fails as a whole, its rows are tried one by one: what is wrong with one must not cost the others their answers.
+    """
+    units = batch.units
+    if not units:
+        return set()
+    try:
+        _fill(units, batch, now)
+    except Exception:  # whatever a device raises - out of memory, a bug - must end neither this thread nor the server
+        log.exception("a batch of %d rows failed; trying them one by one", len(units))
+    else:
+        return set()
+    failed: set[Ticket] = set()
+    for unit in units if len(units) > 1 else ():
+        try:
+            _fill([unit], batch, now)
+        except Exception:  # as above
+            failed.add(unit.owner)
+    return failed if len(units) > 1 else {units[0].owner}
+
+
+def _fill(units: Sequence[Unit], batch: Batch, now: float) -> None:
+    device: Device = batch.lane  # type: ignore[assignment] # every lane of an engine computes
+    for unit, result in zip(units, device.run(units), strict=True):
+        ticket: Ticket = unit.owner
+        ticket.results[unit.index] = result
+        ticket.started = ticket.started or now
+        ticket.left -= 1
+
+
+def _blend(before: float, now: float) -> float:
+    return now if not before else 0.9 * before + 0.1 * now

@@ -1,0 +1,125 @@
+"""Which versions are live, after the ledger: loaded and warmed in the background, swapped between two requests, refused when bad."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from services.inference.engine import Call
+from services.inference.load import Loader
+from services.inference.refusal import Refusal
+from services.inference.registry import Registry
+from services.inference.served import Served
+from shared.bundle import BundleError
+
+log = logging.getLogger(__name__)
+
+RETRY = 30.0  # seconds until a refused bundle is looked at again: it may have been on its way into the store
+WARM_UP = 120.0  # seconds that a warm-up may take
+
+
+class Pointer(Protocol):
+    """Of a ledger entry, what is needed here."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def bundle_digest(self) -> str: ...
+
+
+class Lifecycle:
+    """`follow` the ledger until cancelled."""
+
+    def __init__(self, registry: Registry, loader: Loader, announce: Callable[[str], Awaitable[None]]) -> None:
+        """announce: told the name of each model that answers from now on, and "" once all that was live at the start does."""
+        self._registry, self._loader, self._announce = registry, loader, announce
+        self._digests: dict[tuple[str, str], str] = {}
+        self._refused: dict[str, str] = {}  # model -> why
+
+    async def follow(self, changes: AsyncIterator[Mapping[str, Pointer]]) -> None:
+        """`changes` yields what is live, at once and after every change.
+
+        Raises:
+            BundleError: at the start, a live bundle cannot be trusted: serving without it would hide that.
+        """
+        live: Mapping[str, Pointer] = {}
+        coming = asyncio.ensure_future(anext(changes))
+        try:
+            while True:
+                done, _ = await asyncio.wait([coming], timeout=RETRY if self._refused else None)
+                if done:
+                    live = coming.result()
+                    coming = asyncio.ensure_future(anext(changes))
+                await self._apply(live)
+        finally:
+            coming.cancel()
+
+    async def _apply(self, live: Mapping[str, Pointer]) -> None:
+        if not live:
+            log.warning("waiting for a live model: the ledger names none yet (train one, or promote a bundle)")
+            return
+        for model, pointer in live.items():
+            if self._is_live(model, pointer):
+                self._refused.pop(model, None)
+                continue
+            try:
+                await self._bring(model, pointer)
+            except BundleError as error:
+                if not self._registry.ready:
+                    raise
+                self._refuse(model, pointer, str(error))
+        if not self._registry.ready:
+            self._registry.ready = True
+            await self._announce("")
+
+    def _is_live(self, model: str, pointer: Pointer) -> bool:
+        entry = self._registry.models.get(model)
+        digest = self._digests.get((model, pointer.version))
+        return bool(
+            entry
+            and entry.versions
+            and entry.versions[0].version == pointer.version
+            and digest == pointer.bundle_digest
+        )
+
+    async def _bring(self, model: str, pointer: Pointer) -> None:
+        """Makes the version live, from memory if it is still there."""
+        began, key = time.monotonic(), (model, pointer.version)
+        served = self._registry.warm(*key) if self._digests.get(key) == pointer.bundle_digest else None
+        if served is None:
+            served = await asyncio.to_thread(self._loader.load, model, pointer.version, pointer.bundle_digest)
+            await warm(served)
+        self._registry.install(served)
+        self._digests[key] = pointer.bundle_digest
+        self._refused.pop(model, None)
+        del served
+        await asyncio.to_thread(self._loader.release)
+        await self._announce(model)
+        log.info("%s %s is live, after %.2f s", model, pointer.version, time.monotonic() - began)
+
+    def _refuse(self, model: str, pointer: Pointer, why: str) -> None:
+        if self._refused.get(model) != why:
+            entry = self._registry.models.get(model)
+            still = entry.versions[0].version if entry and entry.versions else "nothing"
+            log.error("%s %s is refused, %s stays live: %s", model, pointer.version, still, why)
+        self._refused[model] = why
+        self._registry.refuse(model, pointer.version, "the bundle was refused; the server's log says why")
+
+
+async def warm(served: Served) -> None:
+    """Answers a few made-up rows, so that the first real ones find everything allocated; also the last test of the weights.
+
+    Raises:
+        BundleError: the answers are no probabilities, or there are none.
+    """
+    rows, tensors = served.sample()
+    try:
+        answer = await served.answer(rows, tensors, Call(time.monotonic() + WARM_UP, "warm-up", model=served))
+    except Refusal as refused:
+        raise BundleError(f"{served.name} {served.version} cannot answer: {refused}") from refused
+    for name, tensor in answer.tensors.items():
+        if name.endswith(".probabilities") and not np.allclose(np.sum(tensor, axis=1), 1, atol=1e-3):
+            raise BundleError(f"{served.name} {served.version}: {name} are no probabilities: the weights are broken")

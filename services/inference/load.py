@@ -1,0 +1,106 @@
+"""From a verified bundle to a model that answers. Every byte is checked against the ledger before any of it is used."""
+
+import gc
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from services.inference.engine import Engine
+from services.inference.prior import PriorModel
+from services.inference.served import Identity, Served
+from shared import bundle as bundles
+from shared.bundle import Bundle, BundleError, Encoder
+
+if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
+    import torch
+
+    from services.inference.text import Branch, EncoderDevice
+
+
+class Loader:
+    """Loads models of one store for one engine. `load` is called from one thread at a time, never from the event loop's."""
+
+    def __init__(self, store: Path, engine: Engine) -> None:
+        self._store, self._engine = store, engine
+        self._tokenising = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "tokenise")
+        self._encoders: WeakValueDictionary[str, EncoderDevice] = WeakValueDictionary()
+
+    def load(self, model: str, version: str, digest: str) -> Served:
+        """The model, not yet warm.
+
+        Raises:
+            BundleError: the bundle, or an encoder that it names, cannot be trusted or understood; the message names the file.
+        """
+        folder = self._store / bundles.check_name(model) / bundles.check_name(version)
+        spec = bundles.load(folder, Bundle, digest)
+        if spec.model != model:
+            raise BundleError(f"{folder / bundles.SPEC}: it is a bundle of {spec.model!r}, not of {model!r}")
+        try:
+            return self._build(folder, spec, version)
+        except (
+            KeyError,
+            ValueError,
+            RuntimeError,
+            OSError,
+        ) as error:  # what torch and safetensors raise at weights that do not fit
+            raise BundleError(f"{folder}: its weights do not fit its {bundles.SPEC}: {error}") from error
+
+    def release(self) -> None:
+        """Gives back what models that are no longer held took: on a GPU, to the driver, where others can have it."""
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _build(self, folder: Path, spec: Bundle, version: str) -> Served:
+        if spec.kind == "prior":
+            return PriorModel(spec, version)
+        identity = Identity.of(spec, version)
+        if spec.kind == "image-classifier":
+            return self._build_image(folder, spec, identity)
+        from services.inference.text import TextModel
+
+        branches = {language.lower(): self._branch(folder, spec, language, identity.heads) for language in spec.routes}
+        return TextModel(identity, branches, self._engine, self._tokenising)
+
+    def _branch(self, folder: Path, spec: Bundle, language: str, labels: Mapping[str, int]) -> "Branch":
+        from services.inference.text import Branch
+        from shared.nn.heads import load_heads
+
+        route = spec.routes[language]
+        encoder = self._encoders.get(route.encoder)
+        if encoder is None:
+            encoder = self._encoders[route.encoder] = self._load_encoder(route.encoder)
+        heads = load_heads(folder / route.weights, encoder.width, labels).to(encoder.device)
+        return Branch(encoder, heads, route.temperature)
+
+    def _load_encoder(self, digest: str) -> "EncoderDevice":
+        folder = self._store / "encoders" / digest
+        spec = bundles.load(folder, Encoder)
+        if not bundles.sha256(folder / bundles.MANIFEST).startswith(digest):
+            raise BundleError(f"{folder / bundles.MANIFEST}: its sha256 does not begin with {digest}")
+        from services.inference.text import EncoderDevice
+        from shared.nn.encoder import load_network, load_tokenizer
+
+        return EncoderDevice(load_network(folder, spec), load_tokenizer(folder, spec), spec.width, _device())
+
+    def _build_image(self, folder: Path, spec: Bundle, identity: Identity) -> Served:
+        from safetensors.torch import load_file
+
+        from services.inference.picture import ImageDevice, ImageModel
+        from shared.nn.image import build
+
+        assert spec.image is not None  # the bundle's own validation
+        network = build(spec)
+        network.load_state_dict(load_file(folder / spec.weights))
+        return ImageModel(identity, ImageDevice(network.eval(), spec.image, spec.temperature, _device()), self._engine)
+
+
+def _device() -> "torch.device":
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

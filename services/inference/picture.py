@@ -1,0 +1,69 @@
+"""Image classifiers."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from services.inference.engine import Call, Engine, Work
+from services.inference.refusal import invalid
+from services.inference.scheduler import Unit
+from services.inference.served import Answer, Identity
+from services.inference.tensors import Tensor, TensorSpec
+from shared.bundle import ImageInput
+from shared.nn.heads import calibrate
+from shared.nn.image import prepare
+
+MAX_SIDE = 4096  # pixels
+BUDGET = {"cpu": 1 << 21, "cuda": 1 << 25}  # pixels a pass
+
+
+class ImageDevice:
+    """One image network."""
+
+    def __init__(
+        self, network: nn.Module, spec: ImageInput, temperature: Mapping[str, float], device: torch.device
+    ) -> None:
+        self.spec, self.budget = spec, BUDGET[device.type]
+        self._network, self._temperature, self._device = network.to(device), temperature, device
+
+    @torch.inference_mode()
+    def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
+        """For each unit (payload: uint8 [height, width]), the probabilities of all labels of all heads, one after another."""
+        rows_of: dict[tuple[int, ...], list[int]] = {}
+        for row, unit in enumerate(units):
+            rows_of.setdefault(unit.payload.shape, []).append(row)
+        inputs = torch.empty(len(units), 1, self.spec.size, self.spec.size, device=self._device)
+        for rows in rows_of.values():
+            images = torch.from_numpy(np.stack([units[row].payload for row in rows])).to(self._device)
+            inputs[rows] = prepare(images, self.spec)
+        logits = self._network(inputs)
+        heads = [calibrate(each, self._temperature.get(head, 1.0)) for head, each in logits.items()]
+        return list(torch.cat(heads, 1).cpu().numpy())
+
+
+class ImageModel:
+    platform = "tidemill_image_classifier"
+    inputs = (TensorSpec("image", "UINT8", (-1, -1, -1)),)
+
+    def __init__(self, identity: Identity, device: ImageDevice, engine: Engine) -> None:
+        self.name, self.version, self.card = identity.name, identity.version, identity.card
+        self.outputs = identity.outputs()
+        self._identity, self._device, self._engine = identity, device, engine
+
+    async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
+        images = cast(NDArray[np.uint8], tensors["image"])
+        _, height, width = images.shape
+        if max(height, width) > MAX_SIDE:
+            raise invalid("IMAGE_TOO_LARGE", "inputs[image]", f"a side has {max(height, width)} pixels of {MAX_SIDE}")
+        cost = max(height * width, self._device.spec.size**2)
+        ticket = await self._engine.compute([Work(self._device, cost, image) for image in images], call)
+        tensors = self._identity.split(np.stack(ticket.results))
+        return Answer(dict(tensors), waited=ticket.waited, computing=ticket.computing)
+
+    def sample(self) -> tuple[int, dict[str, Tensor]]:
+        side = self._device.spec.size
+        return 1, {"image": np.zeros((1, side, side), np.uint8)}

@@ -1,0 +1,66 @@
+"""What a caller is told when its request cannot be answered: a status code, a stable reason, and which field is at fault."""
+
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "tidemill"
+DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(eq=False)
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer
+    """Detail texts are ours: they hold names and limits, never payload, paths or exception texts."""
+
+    code: grpc.StatusCode
+    reason: str
+    detail: str
+    fields: dict[str, str] = field(default_factory=dict)  # field path -> what is wrong with it
+    retry_after: float | None = None  # seconds
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+    def metadata(self) -> tuple[tuple[str, bytes], ...]:
+        """Trailing metadata that holds the same as google.rpc.Status."""
+        status = status_pb2.Status(code=self.code.value[0], message=self.detail)
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN))
+        if self.fields:
+            violation = error_details_pb2.BadRequest.FieldViolation
+            violations = [violation(field=path, description=text) for path, text in self.fields.items()]
+            status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
+        if self.retry_after is not None:
+            delay = Duration()
+            delay.FromNanoseconds(int(self.retry_after * 1e9))
+            status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        return ((DETAILS, status.SerializeToString()),)
+
+
+def invalid(reason: str, path: str, detail: str) -> Refusal:
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason, f"{path}: {detail}", {path: detail})
+
+
+def unknown(detail: str) -> Refusal:
+    return Refusal(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", detail)
+
+
+def full(detail: str, retry_after: float) -> Refusal:
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", detail, retry_after=retry_after)
+
+
+def expired() -> Refusal:
+    return Refusal(
+        grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before the rows were computed"
+    )
+
+
+def broken() -> Refusal:
+    return Refusal(
+        grpc.StatusCode.INTERNAL, "COMPUTE_FAILED", "the model failed on these rows; the server's log says why"
+    )
+
+
+def stopping() -> Refusal:
+    return Refusal(grpc.StatusCode.UNAVAILABLE, "STOPPING", "this server is shutting down; try another")

@@ -1,0 +1,127 @@
+"""One inference process, from its first line of log to leaving in order."""
+
+import asyncio
+import importlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health_aio
+
+from protos.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server as add_servicer
+from services.inference.engine import Engine
+from services.inference.lifecycle import Lifecycle
+from services.inference.load import Loader
+from services.inference.registry import Registry
+from services.inference.servicer import SERVICE, Servicer
+from shared.bundle import SPEC
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 64 << 20
+DRAIN = 15.0  # seconds for the calls in hand when the process stops
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_connection_age_ms", 300_000),  # so that callers spread over new servers
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.so_reuseport", 0),  # two processes on one port would share its calls unseen
+)
+_SERVING, _NOT = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def serve(settings: Settings) -> None:
+    """Returns when SIGTERM or SIGINT came and the calls in hand are answered.
+
+    Raises:
+        BundleError: a live bundle cannot be trusted.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    importing = asyncio.ensure_future(asyncio.to_thread(preload, settings.models))
+    health = health_aio.HealthServicer()
+    registry, engine = Registry(), Engine()
+
+    async def announce(model: str) -> None:
+        await health.set(model, _SERVING)
+        if not model:
+            await health.set(SERVICE, _SERVING)
+            log.info("serving %s", ", ".join(registry.live()))
+
+    engine.start()
+    try:
+        async with listening(settings, registry, engine, health):
+            following = asyncio.ensure_future(
+                _follow(settings, Lifecycle(registry, Loader(settings.models, engine), announce))
+            )
+            told = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([following, told], return_when=asyncio.FIRST_COMPLETED)
+            await health.enter_graceful_shutdown()
+            told.cancel()
+            if following.done():
+                following.result()
+            following.cancel()
+            await importing
+    finally:
+        await engine.stop()
+
+
+@asynccontextmanager
+async def listening(
+    settings: Settings, registry: Registry, engine: Engine, health: health_aio.HealthServicer
+) -> AsyncIterator[int]:
+    """A server that answers (yields its port) until the block ends, and then finishes the calls in hand.
+
+    Raises:
+        SystemExit: the address cannot be listened on.
+    """
+    server = grpc.aio.server(options=OPTIONS)
+    add_servicer(Servicer(registry, engine, settings), server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    for service in ("", SERVICE):
+        await health.set(service, _NOT)
+    if settings.reflection:
+        from grpc_reflection.v1alpha import reflection
+
+        reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        sys.exit(f"cannot listen on {settings.listen} (TIDEMILL_LISTEN): {error}")
+    await server.start()
+    log.info("listening on %s:%d", settings.listen.rpartition(":")[0], port)
+    try:
+        yield port
+    finally:
+        await server.stop(DRAIN)
+
+
+async def _follow(settings: Settings, lifecycle: Lifecycle) -> None:
+    from shared.ledger import Ledger  # imports SQLAlchemy: after the server listens
+
+    ledger = Ledger.open(settings)
+    try:
+        await lifecycle.follow(ledger.watch())
+    finally:
+        await ledger.close()
+
+
+def preload(store: Path) -> None:
+    """Imports torch, which takes seconds, while other things are waited for - unless no model in the store needs it."""
+    for path in store.glob(f"*/*/{SPEC}"):
+        with suppress(OSError, ValueError):
+            kind = json.loads(path.read_bytes()).get("kind")
+            if kind == "text-classifier":
+                importlib.import_module("services.inference.text")
+            if kind == "image-classifier":
+                importlib.import_module("services.inference.picture")

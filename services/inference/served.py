@@ -1,0 +1,95 @@
+"""What the servicer asks of a model, whatever its kind."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.inference.engine import Call
+from services.inference.tensors import Tensor, TensorSpec
+from shared.bundle import Bundle
+
+TRUNCATED = TensorSpec("truncated", "BOOL")
+ROW_ERROR = TensorSpec("row_error", "BYTES", optional=True)
+
+
+@dataclass(slots=True)
+class Answer:
+    """tensors: every output that the model can give. errors: row -> "CODE: why", for rows that could not be answered.
+
+    The durations are in seconds: waiting for the device, preparing the input, computing.
+    """
+
+    tensors: dict[str, Tensor]
+    errors: dict[int, str] = field(default_factory=dict)
+    waited: float = 0.0
+    preparing: float = 0.0
+    computing: float = 0.0
+    on_device: bool = True
+
+
+class Served(Protocol):
+    """One version of one model, loaded."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def platform(self) -> str: ...
+    @property
+    def card(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
+        """Answers `rows` rows, whose tensors fit `inputs`.
+
+        Raises:
+            Refusal: none of them can be answered.
+        """
+        ...
+
+    def sample(self) -> tuple[int, dict[str, Tensor]]:
+        """(rows, tensors): something to warm up with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What every kind of model says of itself."""
+
+    name: str
+    version: str
+    card: str
+    heads: Mapping[str, int]  # head -> number of labels, in the bundle's order
+
+    @classmethod
+    def of(cls, bundle: Bundle, version: str) -> "Identity":
+        labels = {head: list(spec.labels) for head, spec in bundle.heads.items()}
+        card = {"model": bundle.model, "version": version, "labels": labels, "thresholds": bundle.thresholds}
+        text = json.dumps(card, ensure_ascii=False, separators=(",", ":"))
+        return cls(bundle.model, version, text, {head: len(names) for head, names in labels.items()})
+
+    def outputs(self, *others: TensorSpec) -> tuple[TensorSpec, ...]:
+        heads = (TensorSpec(f"{head}.probabilities", "FP32", (-1, count)) for head, count in self.heads.items())
+        return (*heads, *others, ROW_ERROR)
+
+    def split(self, vectors: NDArray[np.float32]) -> dict[str, Tensor]:
+        """[n, all labels] as one tensor a head."""
+        tensors: dict[str, Tensor] = {}
+        start = 0
+        for head, count in self.heads.items():
+            tensors[f"{head}.probabilities"] = vectors[:, start : start + count]
+            start += count
+        return tensors
+
+
+def list_errors(rows: int, errors: Mapping[int, str]) -> list[bytes]:
+    """The `row_error` output: empty where a row is fine."""
+    return [errors.get(row, "").encode() for row in range(rows)]

@@ -1,0 +1,206 @@
+"""The Open Inference Protocol's calls."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+from typing import Any
+
+from opentelemetry.trace import SpanKind
+
+from protos import inference_pb2 as oip
+from protos import inference_pb2_grpc
+from services.inference import refusal
+from services.inference.calls import Context, read_call
+from services.inference.engine import Call, Engine
+from services.inference.gate import Full, Gate
+from services.inference.refusal import Refusal
+from services.inference.registry import Registry
+from services.inference.scheduler import Batch
+from services.inference.served import ROW_ERROR, Answer, Served, list_errors
+from services.inference.tensors import TensorSpec, choose, read, write
+from shared import telemetry
+from shared.settings import Settings
+
+SERVICE = "inference.GRPCInferenceService"
+STREAM_WINDOW = 32  # requests of one stream at once
+EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "priority", "timeout")
+
+
+class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
+    def __init__(self, registry: Registry, engine: Engine, settings: Settings) -> None:
+        self._registry, self._engine, self._settings = registry, engine, settings
+        self._gate = Gate()
+        engine.on_batch = self._count_pass
+
+    async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:  # noqa: N802
+        try:
+            with _span("ModelInfer", context):
+                return await self._infer(request, context)
+        except Refusal as refused:
+            await context.abort(refused.code, str(refused), refused.metadata())
+            raise AssertionError("abort raises") from None
+
+    async def ModelStreamInfer(  # noqa: N802
+        self, requests: AsyncIterator[oip.ModelInferRequest], context: Context
+    ) -> AsyncIterator[oip.ModelStreamInferResponse]:
+        """Answers in the order of the requests; several are worked on at once."""
+        answers: asyncio.Queue[asyncio.Task[oip.ModelStreamInferResponse] | None] = asyncio.Queue()
+        window = asyncio.Semaphore(STREAM_WINDOW)
+        working: set[asyncio.Task[Any]] = set()
+
+        async def receive() -> None:
+            async for request in requests:
+                await window.acquire()
+                task = asyncio.ensure_future(self._streamed(request, context))
+                working.add(task)
+                task.add_done_callback(working.discard)
+                answers.put_nowait(task)
+
+        reader = asyncio.ensure_future(receive())
+        reader.add_done_callback(lambda _: answers.put_nowait(None))
+        try:
+            while (task := await answers.get()) is not None:
+                yield await task
+                window.release()
+            reader.result()
+        finally:
+            for each in (reader, *working):
+                each.cancel()
+
+    async def _streamed(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelStreamInferResponse:
+        try:
+            with _span("ModelStreamInfer", context):
+                return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context))
+        except Refusal as refused:
+            failed = oip.ModelInferResponse(model_name=request.model_name, id=request.id)
+            return oip.ModelStreamInferResponse(error_message=str(refused), infer_response=failed)
+
+    async def _infer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
+        served = self._registry.find(request.model_name, request.model_version)
+        began, done = time.monotonic(), False
+        record = self._registry.record(served)
+        try:
+            outputs = choose(request, served.outputs)
+            call = read_call(request, context, served, self._settings)
+            rows, answer = await self._answer(request, served, call, outputs)
+            computed = time.monotonic()
+            response = _respond(request, served, outputs, rows, answer)
+            done = True
+            now = time.monotonic()
+            record.succeed(answer, rows, now - began, now - computed)
+            return response
+        finally:
+            if not done:
+                record.fail.add(time.monotonic() - began)
+
+    async def _answer(
+        self, request: oip.ModelInferRequest, served: Served, call: Call, outputs: Sequence[TensorSpec]
+    ) -> tuple[int, Answer]:
+        rows = int(request.inputs[0].shape[0]) if request.inputs and request.inputs[0].shape else 0
+        try:
+            with self._gate.enter(max(rows, 0), request.ByteSize()):
+                rows, tensors = read(request, served.inputs)
+                if call.deadline <= time.monotonic():
+                    raise refusal.expired()
+                answer = await served.answer(rows, tensors, call)
+        except Full:
+            detail = f"{self._gate.rows:,} rows are waiting; the limit is {self._gate.max_rows:,}"
+            raise refusal.full(detail, self._engine.drain_time()) from None
+        if answer.errors and ROW_ERROR not in outputs:
+            row, why = min(answer.errors.items())
+            reason, _, detail = why.partition(": ")
+            raise refusal.invalid(
+                reason, f"row {row}", f"{detail} (ask for the output row_error to have the other rows answered)"
+            )
+        if not answer.on_device:
+            self._registry.record(served).passed(rows, 0.0)
+        return rows, answer
+
+    def _count_pass(self, batch: Batch, seconds: float) -> None:
+        for served, rows in Counter(unit.owner.model for unit in batch.units).items():
+            self._registry.record(served).passed(rows, seconds)
+
+    async def ServerLive(self, request: oip.ServerLiveRequest, context: Context) -> oip.ServerLiveResponse:  # noqa: N802
+        return oip.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:  # noqa: N802
+        return oip.ServerReadyResponse(ready=self._registry.ready)
+
+    async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:  # noqa: N802
+        try:
+            self._registry.find(request.name, request.version)
+        except Refusal:
+            return oip.ModelReadyResponse(ready=False)
+        return oip.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(  # noqa: N802
+        self, request: oip.ServerMetadataRequest, context: Context
+    ) -> oip.ServerMetadataResponse:
+        return oip.ServerMetadataResponse(name="tidemill", version=version("tidemill"), extensions=EXTENSIONS)
+
+    async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:  # noqa: N802
+        served = await self._find(request, context)
+        tensor = oip.ModelMetadataResponse.TensorMetadata
+        return oip.ModelMetadataResponse(
+            name=served.name,
+            versions=[each.version for each in self._registry.models[served.name].versions],
+            platform=served.platform,
+            inputs=[tensor(name=each.name, datatype=each.datatype, shape=each.shape) for each in served.inputs],
+            outputs=[tensor(name=each.name, datatype=each.datatype, shape=each.shape) for each in served.outputs],
+        )
+
+    async def ModelStatistics(  # noqa: N802
+        self, request: oip.ModelStatisticsRequest, context: Context
+    ) -> oip.ModelStatisticsResponse:
+        if request.name:
+            await self._find(request, context)
+        return oip.ModelStatisticsResponse(
+            model_stats=[
+                record.message(*names)
+                for names, record in sorted(self._registry.records.items())
+                if request.name in {"", names[0]} and request.version in {"", names[1]}
+            ]
+        )
+
+    async def RepositoryIndex(  # noqa: N802
+        self, request: oip.RepositoryIndexRequest, context: Context
+    ) -> oip.RepositoryIndexResponse:
+        response = oip.RepositoryIndexResponse()
+        for name, entry in sorted(self._registry.models.items()):
+            for served in entry.versions:
+                response.models.add(name=name, version=served.version, state="READY")
+            if entry.trouble and not request.ready:
+                response.models.add(name=name, version=entry.wanted, state="UNAVAILABLE", reason=entry.trouble)
+        return response
+
+    async def _find(self, request: Any, context: Context) -> Served:
+        try:
+            return self._registry.find(request.name, request.version)
+        except Refusal as refused:
+            await context.abort(refused.code, str(refused), refused.metadata())
+            raise AssertionError("abort raises") from None
+
+
+def _respond(
+    request: oip.ModelInferRequest, served: Served, outputs: Sequence[TensorSpec], rows: int, answer: Answer
+) -> oip.ModelInferResponse:
+    response = oip.ModelInferResponse(model_name=served.name, model_version=served.version, id=request.id)
+    if "card" in request.parameters and request.parameters["card"].bool_param:
+        response.parameters["card"].string_param = served.card
+    for spec in outputs:
+        write(response, spec, list_errors(rows, answer.errors) if spec == ROW_ERROR else answer.tensors[spec.name])
+    return response
+
+
+def _span(method: str, context: Context) -> AbstractContextManager[Any]:
+    if not telemetry.enabled():
+        return nullcontext()
+    return telemetry.tracer.start_as_current_span(
+        f"{SERVICE}/{method}",
+        telemetry.extract(context.invocation_metadata() or ()),
+        SpanKind.SERVER,
+        {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": method},
+    )

@@ -1,0 +1,70 @@
+"""What each version has done, in the protocol's terms: `success.count + fail.count` is the number of its calls."""
+
+import time
+from dataclasses import dataclass, field
+
+from protos import inference_pb2 as oip
+from services.inference.served import Answer
+
+
+@dataclass(slots=True)
+class Duration:
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+    def message(self) -> oip.StatisticDuration:
+        return oip.StatisticDuration(count=self.count, ns=int(self.seconds * 1e9))
+
+
+@dataclass(slots=True)
+class Record:
+    """One version. `rows` counts rows of successful calls, `passes` what the device did for it, by rows of this version."""
+
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    preparing: Duration = field(default_factory=Duration)
+    computing: Duration = field(default_factory=Duration)
+    writing: Duration = field(default_factory=Duration)
+    passes: dict[int, Duration] = field(default_factory=dict)
+    rows: int = 0
+    last: int = 0  # milliseconds since 1970
+
+    def succeed(self, answer: Answer, rows: int, seconds: float, writing: float) -> None:
+        self.success.add(seconds)
+        self.queue.add(answer.waited)
+        self.preparing.add(answer.preparing)
+        self.computing.add(answer.computing)
+        self.writing.add(writing)
+        self.rows += rows
+        self.last = int(time.time() * 1000)
+
+    def passed(self, rows: int, seconds: float) -> None:
+        self.passes.setdefault(rows, Duration()).add(seconds)
+
+    def message(self, name: str, version: str) -> oip.ModelStatistics:
+        stats = oip.InferStatistics(
+            success=self.success.message(),
+            fail=self.fail.message(),
+            queue=self.queue.message(),
+            compute_input=self.preparing.message(),
+            compute_infer=self.computing.message(),
+            compute_output=self.writing.message(),
+        )
+        batches = (
+            oip.InferBatchStatistics(batch_size=rows, compute_infer=duration.message())
+            for rows, duration in sorted(self.passes.items())
+        )
+        return oip.ModelStatistics(
+            name=name,
+            version=version,
+            last_inference=self.last,
+            inference_count=self.rows,
+            execution_count=sum(duration.count for duration in self.passes.values()),
+            inference_stats=stats,
+            batch_stats=batches,
+        )

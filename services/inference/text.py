@@ -1,0 +1,122 @@
+"""Text classifiers: one encoder in memory for all models that name it, and each model's own small heads."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from services.inference.engine import Call, Engine, Work
+from services.inference.scheduler import Unit
+from services.inference.sentences import INPUTS, Sentences, read_sentences
+from services.inference.served import TRUNCATED, Answer, Identity
+from services.inference.tensors import Tensor
+from shared.nn.heads import Heads, calibrate
+from shared.nn.tokens import Tokenizer, Tokens, pack
+
+# Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait.
+BUDGET = {"cpu": 1024, "cuda": 32_768}
+
+
+class EncoderDevice:
+    """One encoder and its tokeniser. All rows of all its models, of whatever version, can share a pass."""
+
+    def __init__(self, network: nn.Module, tokenizer: Tokenizer, width: int, device: torch.device) -> None:
+        self.tokenizer, self.width, self.device = tokenizer, width, device
+        self.budget = BUDGET[device.type]
+        self._network = network.to(device)
+
+    @torch.inference_mode()
+    def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
+        """For each unit (payload: its tokens and its route), the probabilities of all labels of all heads, one after another."""
+        packed = pack([unit.payload[0] for unit in units]).to(self.device)
+        pooled = self._network(packed)
+        results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
+        rows_of: dict[Branch, list[int]] = {}
+        for row, unit in enumerate(units):
+            rows_of.setdefault(unit.payload[1], []).append(row)
+        for branch, rows in rows_of.items():
+            vectors = branch.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
+            for row, vector in zip(rows, vectors, strict=True):
+                results[row] = vector
+        return results
+
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Branch:
+    """A model's heads on one encoder: how rows of one language, or of every other language, are answered."""
+
+    encoder: EncoderDevice
+    heads: Heads
+    temperature: Mapping[str, float]
+
+    def classify(self, pooled: torch.Tensor) -> torch.Tensor:
+        """[n, width] to [n, labels of all heads]."""
+        logits = self.heads(pooled)
+        return torch.cat([calibrate(each, self.temperature.get(head, 1.0)) for head, each in logits.items()], 1)
+
+
+class TextModel:
+    platform = "tidemill_text_classifier"
+    inputs = INPUTS
+
+    def __init__(
+        self, identity: Identity, branches: Mapping[str, Branch], engine: Engine, tokenising: Executor
+    ) -> None:
+        self.name, self.version, self.card = identity.name, identity.version, identity.card
+        self.outputs = identity.outputs(TRUNCATED)
+        self._identity, self._branches = identity, branches
+        self._engine, self._tokenising = engine, tokenising
+
+    async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
+        began = time.monotonic()
+        sentences = read_sentences(rows, tensors)
+        work: list[Work] = []
+        places: list[int] = []
+        truncated = np.zeros(rows, np.bool_)
+        for branch, members in self._route(sentences).items():
+            for row, tokens in zip(members, await self._tokenise(branch.encoder, sentences, members), strict=True):
+                work.append(Work(branch.encoder, len(tokens), (tokens, branch)))
+                places.append(row)
+                truncated[row] = tokens.truncated
+        prepared = time.monotonic()
+        vectors = np.zeros((rows, sum(self._identity.heads.values())), np.float32)
+        answer = Answer({TRUNCATED.name: truncated}, sentences.errors, preparing=prepared - began)
+        if work:
+            ticket = await self._engine.compute(work, call)
+            vectors[places] = ticket.results
+            answer.waited, answer.computing = ticket.waited, ticket.computing
+        answer.tensors |= self._identity.split(vectors)
+        return answer
+
+    def sample(self) -> tuple[int, dict[str, Tensor]]:
+        """Rows of several lengths for every branch."""
+        texts = [b"warm " * length for length in (1, 4, 16)]
+        languages = [language.encode() for language in self._branches for _ in texts]
+        return len(languages), {"text": texts * len(self._branches), "language": languages}
+
+    def _route(self, sentences: Sentences) -> dict[Branch, list[int]]:
+        """Good rows by the branch of their language: "zh-TW" takes "zh-tw", else "zh", else "*"."""
+        members: dict[Branch, list[int]] = {}
+        for row, language in enumerate(sentences.languages):
+            if row in sentences.errors:
+                continue
+            tag = language.lower()
+            branch = self._branches.get(tag) or self._branches.get(tag.partition("-")[0]) or self._branches["*"]
+            members.setdefault(branch, []).append(row)
+        return members
+
+    async def _tokenise(self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]) -> list[Tokens]:
+        texts = [sentences.texts[row] for row in rows]
+        pairs = [sentences.pairs[row] for row in rows] if sentences.pairs is not None else None
+        return await asyncio.get_running_loop().run_in_executor(
+            self._tokenising, encoder.tokenizer.encode, texts, pairs
+        )

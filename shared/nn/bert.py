@@ -1,0 +1,183 @@
+"""The BERT family (BERT, RoBERTa, XLM-RoBERTa and what is built like them) on packed tokens.
+
+The reference is transformers' `BertModel`; the differences are speed alone: there is no padding to compute, and queries, keys and values
+come from one matrix product. Attention needs whole texts, so neighbours of equal length are attended together.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.nn.tokens import Packed, pad
+
+FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
+_ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a transformers `config.json` decides the network."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    inner: int
+    positions: int
+    types: int
+    epsilon: float
+    approximate: str  # of gelu
+    first_position: int  # RoBERTa counts from the padding token's id + 1
+    dropout: float
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> "Shape | None":
+        """None where the config asks for something that this network is not; transformers' own class serves it then."""
+        family = config.get("model_type")
+        plain = config.get("position_embedding_type", "absolute") == "absolute" and not config.get("is_decoder")
+        if family not in FAMILY or not plain or config["hidden_act"] not in _ACTIVATIONS:
+            return None
+        return cls(
+            vocabulary=config["vocab_size"],
+            width=config["hidden_size"],
+            layers=config["num_hidden_layers"],
+            heads=config["num_attention_heads"],
+            inner=config["intermediate_size"],
+            positions=config["max_position_embeddings"],
+            types=config["type_vocab_size"],
+            epsilon=config.get("layer_norm_eps", 1e-12),
+            approximate=_ACTIVATIONS[config["hidden_act"]],
+            first_position=0 if family == "bert" else config.get("pad_token_id", 1) + 1,
+            dropout=config.get("hidden_dropout_prob", 0.1),
+        )
+
+
+class Bert(nn.Module):
+    """`forward(packed)` returns the last layer's hidden states [sum(lengths), width]."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.words = nn.Embedding(shape.vocabulary, shape.width)
+        self.positions = nn.Embedding(shape.positions, shape.width)
+        self.types = nn.Embedding(shape.types, shape.width)
+        self.norm = nn.LayerNorm(shape.width, shape.epsilon)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
+
+    def forward(self, packed: Packed) -> Tensor:
+        spans = _Spans(packed)
+        hidden = self.words(packed.ids) + self.positions(spans.positions + self.shape.first_position)
+        hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
+        hidden = self.dropout(self.norm(hidden))
+        for layer in self.layers:
+            hidden = layer(hidden, spans)
+        return hidden  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads, self.approximate = shape.heads, shape.approximate
+        self.qkv = nn.Linear(shape.width, 3 * shape.width)
+        self.mix = nn.Linear(shape.width, shape.width)
+        self.mix_norm = nn.LayerNorm(shape.width, shape.epsilon)
+        self.widen = nn.Linear(shape.width, shape.inner)
+        self.narrow = nn.Linear(shape.inner, shape.width)
+        self.narrow_norm = nn.LayerNorm(shape.width, shape.epsilon)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, hidden: Tensor, spans: "_Spans") -> Tensor:
+        mixed = self.mix(spans.attend(self.qkv(hidden), self.heads))
+        hidden = self.mix_norm(hidden + self.dropout(mixed))
+        inner = functional.gelu(self.widen(hidden), approximate=self.approximate)
+        return self.narrow_norm(hidden + self.dropout(self.narrow(inner)))  # type: ignore[no-any-return]
+
+
+class _Spans:
+    """Where each text lies in a packed batch."""
+
+    def __init__(self, packed: Packed) -> None:
+        self.lengths, device = packed.lengths, packed.ids.device
+        self.groups = tuple((length, sum(1 for _ in same)) for length, same in groupby(packed.lengths))
+        self.positions = torch.cat([torch.arange(length).repeat(rows) for length, rows in self.groups]).to(device)
+        # Many small launches cost more than padding does on a GPU; on a CPU it is the other way round.
+        self.mask = pad(packed, 0)[2] if device.type != "cpu" else None
+
+    def attend(self, qkv: Tensor, heads: int) -> Tensor:
+        """[tokens, 3 * width] to [tokens, width]; each text attends to itself."""
+        if self.mask is None:
+            return torch.cat(list(self._by_length(qkv, heads)))
+        padded = qkv.new_zeros(*self.mask.shape, qkv.shape[1])
+        padded[self.mask] = qkv
+        return _attend(padded, heads, self.mask[:, None, None, :])[self.mask]
+
+    def _by_length(self, qkv: Tensor, heads: int) -> Iterator[Tensor]:
+        sizes = [length * rows for length, rows in self.groups]
+        for (length, rows), part in zip(self.groups, torch.split(qkv, sizes), strict=True):
+            yield _attend(part.view(rows, length, -1), heads, None).reshape(rows * length, -1)
+
+
+def _attend(qkv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    """[n, length, 3 * width] to [n, length, width]."""
+    rows, length, _ = qkv.shape
+    query, key, value = qkv.view(rows, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(1, 2).reshape(rows, length, -1)
+
+
+# transformers' names of our parameters, for one layer and for what comes before the layers
+_LAYER = {
+    "mix": "attention.output.dense",
+    "mix_norm": "attention.output.LayerNorm",
+    "widen": "intermediate.dense",
+    "narrow": "output.dense",
+    "narrow_norm": "output.LayerNorm",
+}
+_STEM = {
+    "words.weight": "embeddings.word_embeddings.weight",
+    "positions.weight": "embeddings.position_embeddings.weight",
+    "types.weight": "embeddings.token_type_embeddings.weight",
+    "norm.weight": "embeddings.LayerNorm.weight",
+    "norm.bias": "embeddings.LayerNorm.bias",
+}
+
+
+def read_weights(network: Bert, weights: Mapping[str, Tensor]) -> None:
+    """Fills `network` from tensors under transformers' names.
+
+    Raises:
+        KeyError: a tensor is missing; the message names it.
+    """
+    prefix = next((name.split("embeddings.")[0] for name in weights if "embeddings.word_embeddings" in name), "")
+    state = {ours: weights[prefix + theirs] for ours, theirs in _STEM.items()}
+    for index in range(network.shape.layers):
+        there = f"{prefix}encoder.layer.{index}."
+        for kind in ("weight", "bias"):
+            parts = [weights[f"{there}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            state[f"layers.{index}.qkv.{kind}"] = torch.cat(parts)
+            state |= {
+                f"layers.{index}.{ours}.{kind}": weights[f"{there}{theirs}.{kind}"] for ours, theirs in _LAYER.items()
+            }
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+
+
+def write_weights(network: Bert) -> dict[str, Tensor]:
+    """The inverse of `read_weights`: what transformers' `from_pretrained` reads too."""
+    state = network.state_dict()
+    weights = {theirs: state[ours] for ours, theirs in _STEM.items()}
+    for index in range(network.shape.layers):
+        there = f"encoder.layer.{index}."
+        for kind in ("weight", "bias"):
+            parts = state[f"layers.{index}.qkv.{kind}"].chunk(3)
+            for part, tensor in zip(("query", "key", "value"), parts, strict=True):
+                weights[f"{there}attention.self.{part}.{kind}"] = tensor
+            weights |= {
+                f"{there}{theirs}.{kind}": state[f"layers.{index}.{ours}.{kind}"] for ours, theirs in _LAYER.items()
+            }
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}

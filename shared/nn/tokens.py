@@ -1,0 +1,69 @@
+"""Texts as token ids, packed end to end: no padding exists anywhere until an architecture that needs it makes its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text, or one pair of texts.
+
+    ids: [length], special tokens included.
+    types: [length], 0 for the text and 1 for its pair; None where all are 0.
+    truncated: the text was longer than the encoder reads.
+    """
+
+    ids: Ids
+    types: Ids | None = None
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokenizer(Protocol):
+    """Thread-safe. An empty string in `pairs` means that this text has no pair."""
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A batch of texts, one after another: `ids` and `types` are int64 [sum(lengths)]."""
+
+    ids: Tensor
+    types: Tensor
+    lengths: tuple[int, ...]
+
+    def to(self, device: torch.device) -> "Packed":
+        return Packed(self.ids.to(device, non_blocking=True), self.types.to(device, non_blocking=True), self.lengths)
+
+
+def pack(batch: Sequence[Tokens]) -> Packed:
+    """Keeps the order. Attention is cheapest where equal lengths are neighbours, so sort by length first."""
+    ids = np.concatenate([tokens.ids for tokens in batch])
+    types = np.zeros_like(ids)
+    start = 0
+    for tokens in batch:
+        if tokens.types is not None:
+            types[start : start + len(tokens)] = tokens.types
+        start += len(tokens)
+    return Packed(torch.from_numpy(ids), torch.from_numpy(types), tuple(len(tokens) for tokens in batch))
+
+
+def pad(packed: Packed, value: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(ids, types, mask) as [n, longest]; mask is True at real tokens."""
+    lengths = torch.tensor(packed.lengths, device=packed.ids.device)
+    mask = torch.arange(max(packed.lengths), device=packed.ids.device) < lengths[:, None]
+    ids = torch.full(mask.shape, value, dtype=torch.int64, device=packed.ids.device)
+    types = torch.zeros_like(ids)
+    ids[mask], types[mask] = packed.ids, packed.types
+    return ids, types, mask

@@ -1,0 +1,110 @@
+"""Small bundles, made where a test needs them: random weights, real files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from shared.bundle import Bundle, Encoder, Head, Route, publish
+from shared.nn.bert import Bert, Shape, write_weights
+from shared.nn.heads import Heads, save_heads
+
+WIDTH = 32
+WORDS = "where is my card parcel the bank please help lost late refund money why and when a to of was it not".split()
+CONFIG = {
+    "model_type": "bert",
+    "vocab_size": 64,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "pad_token_id": 0,
+}
+
+
+def write_tokenizer(path: Path) -> None:
+    """Words of WORDS, [CLS] first and [SEP] last, pairs with types 0 and 1."""
+    vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(path))
+
+
+def publish_encoder(scratch: Path, store: Path, seed: int = 0, max_tokens: int = 32) -> str:
+    """A tiny random BERT in the store; returns the digest that routes name."""
+    folder = scratch / f"encoder-{seed}-{max_tokens}"
+    folder.mkdir()
+    torch.manual_seed(seed)
+    shape = Shape.read(CONFIG)
+    assert shape is not None
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    write_tokenizer(folder / "tokenizer.json")
+    save_file(write_weights(Bert(shape)), folder / "model.safetensors")
+    spec = Encoder(architecture="transformer", name="made for a test", width=WIDTH, max_tokens=max_tokens)
+    return publish(folder, spec, store)[0].name
+
+
+def publish_text(
+    scratch: Path,
+    store: Path,
+    model: str,
+    version: str,
+    routes: Mapping[str, str],
+    heads: Mapping[str, Sequence[str]],
+    seed: int = 1,
+) -> str:
+    """A text classifier with random heads; `routes`: language -> encoder. Returns the digest that the ledger would name."""
+    folder = scratch / f"{model}-{version}"
+    folder.mkdir()
+    torch.manual_seed(seed)
+    counts = {head: len(labels) for head, labels in heads.items()}
+    for language in routes:
+        save_heads(Heads(WIDTH, counts), folder / f"heads-{_safe(language)}.safetensors")
+    spec = Bundle(
+        kind="text-classifier",
+        model=model,
+        heads={head: Head(labels=tuple(labels)) for head, labels in heads.items()},
+        routes={
+            language: Route(
+                encoder=encoder, weights=f"heads-{_safe(language)}.safetensors", temperature={"intent": 1.7}
+            )
+            for language, encoder in routes.items()
+        },
+        thresholds={"intent.confident": 0.7},
+    )
+    return publish(folder, spec, store, version)[1]
+
+
+def publish_prior(scratch: Path, store: Path, model: str, version: str, prior: Mapping[str, float]) -> str:
+    """A model with one head "finding" that always answers `prior`."""
+    folder = scratch / f"{model}-{version}"
+    folder.mkdir()
+    spec = Bundle(
+        kind="prior",
+        model=model,
+        heads={"finding": Head(labels=tuple(prior))},
+        prior={"finding": tuple(prior.values())},
+        thresholds={"finding.report": 0.5},
+    )
+    return publish(folder, spec, store, version)[1]
+
+
+def sentence(length: int, seed: int) -> str:
+    """`length` known words."""
+    return " ".join(np.random.default_rng(seed).choice(WORDS, length))
+
+
+def _safe(language: str) -> str:
+    return "any" if language == "*" else language

@@ -1,0 +1,124 @@
+"""A server in this process, on models made for the test, following a ledger that the test turns."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+
+from protos import inference_pb2_grpc
+from services.inference.engine import Engine
+from services.inference.lifecycle import Lifecycle
+from services.inference.load import Loader
+from services.inference.registry import Registry
+from services.inference.serve import MAX_MESSAGE_BYTES, listening
+from shared.settings import Settings
+from tests.inference.bundles import publish_encoder, publish_prior, publish_text
+
+INTENT = {"intent": ["card_lost", "refund", "parcel_late"], "sentiment": ["negative", "neutral", "positive"]}
+RISK = {"severity": ["none", "low", "medium", "high"]}
+
+
+@dataclass(frozen=True)
+class Pointer:
+    version: str
+    bundle_digest: str
+
+
+@dataclass
+class Turning:
+    """A ledger in memory: `point` moves what is live."""
+
+    live: dict[str, Pointer] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def point(self, model: str, version: str, digest: str) -> None:
+        self.live = {**self.live, model: Pointer(version, digest)}
+        self.changed.set()
+
+    async def watch(self) -> AsyncIterator[dict[str, Pointer]]:
+        while True:
+            self.changed.clear()
+            yield dict(self.live)
+            await self.changed.wait()
+
+
+@dataclass
+class Store:
+    """A bundle store with `intent` v1 and `risk` v1 on one encoder, and `imaging` v1, which answers its prior."""
+
+    scratch: Path
+    place: Path
+    encoder: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path, tmp_path / "models")
+    made.encoder = publish_encoder(tmp_path, made.place)
+    route = {"*": made.encoder}
+    made.digests["intent"] = publish_text(tmp_path, made.place, "intent", "v1", route, INTENT)
+    made.digests["risk"] = publish_text(tmp_path, made.place, "risk", "v1", route, RISK, seed=2)
+    made.digests["imaging"] = publish_prior(tmp_path, made.place, "imaging", "v1", {"normal": 0.75, "opacity": 0.25})
+    return made
+
+
+@dataclass
+class Running:
+    """An inference server in this process."""
+
+    address: str
+    stub: inference_pb2_grpc.GRPCInferenceServiceStub
+    registry: Registry
+    ledger: Turning
+    engine: Engine
+    health: health_aio.HealthServicer
+    lifecycle: "asyncio.Task[None]"
+
+    async def until_live(self, model: str, version: str) -> None:
+        async with asyncio.timeout(60):
+            while self.registry.find(model).version != version:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]:
+    registry, engine, health = Registry(), Engine(), health_aio.HealthServicer()
+
+    async def announce(model: str) -> None:
+        await health.set(model, health_pb2.HealthCheckResponse.SERVING)
+
+    engine.start()
+    lifecycle = Lifecycle(registry, Loader(settings.models, engine), announce)
+    try:
+        async with listening(settings, registry, engine, health) as port:
+            following = asyncio.ensure_future(lifecycle.follow(ledger.watch()))
+            limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", limits) as channel:
+                stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+                yield Running(f"127.0.0.1:{port}", stub, registry, ledger, engine, health, following)
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+    finally:
+        await engine.stop()
+
+
+@pytest.fixture
+async def running(store: Store) -> AsyncIterator[Running]:
+    """All three models of `store`, live."""
+    ledger = Turning()
+    for model, digest in store.digests.items():
+        ledger.point(model, "v1", digest)
+    async with serving(Settings(models=store.place), ledger) as server:
+        async with asyncio.timeout(120):
+            while not server.registry.ready:
+                assert not server.lifecycle.done(), server.lifecycle.result()
+                await asyncio.sleep(0.01)
+        yield server

@@ -1,0 +1,90 @@
+"""The client against a real server in this process."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from shared.errors import Expired, Reject, Unavailable
+from shared.infer import deadline
+from shared.inference_client import open_infer
+from shared.settings import Settings
+from tests.inference.bundles import sentence
+from tests.inference.conftest import INTENT, Running
+
+
+async def test_concurrent_calls_travel_together_and_each_gets_its_own_answer(running: Running) -> None:
+    """300 rows need few requests, and a row's answer does not depend on its company."""
+    infer = open_infer(Settings(inference=running.address))
+    texts = [sentence(1 + i % 20, i) for i in range(300)]
+    together = await asyncio.gather(*(infer("intent", {"text": text, "language": "en"}) for text in texts))
+    calls = running.registry.records["intent", "v1"].success.count
+    alone = [await infer("intent", {"text": text, "language": "en"}) for text in texts[:10]]
+    await infer.close()
+    assert calls <= 3
+    for one, other in zip(alone, together, strict=False):
+        assert one.card.labels == {head: tuple(labels) for head, labels in INTENT.items()}
+        assert one.card.version == "v1"
+        assert one.card.thresholds == {"intent.confident": 0.7}
+        for head in INTENT:
+            np.testing.assert_allclose(one.probabilities[head], other.probabilities[head], atol=1e-5)
+            assert one.probabilities[head].sum() == pytest.approx(1, abs=1e-5)
+
+
+async def test_a_bad_row_is_rejected_alone(running: Running) -> None:
+    """One empty text among good ones costs only its own call."""
+    infer = open_infer(Settings(inference=running.address))
+    texts = ["where is my card", "  ", "refund please"]
+    answers = await asyncio.gather(*(infer("intent", {"text": text}) for text in texts), return_exceptions=True)
+    await infer.close()
+    assert isinstance(answers[1], Reject)
+    assert answers[1].reason == "TEXT_EMPTY"
+    assert not isinstance(answers[0], BaseException)
+    assert not isinstance(answers[2], BaseException)
+
+
+async def test_what_is_down_or_missing_is_unavailable(running: Running) -> None:
+    """A model that is not live and a server that is not there both mean: try again later."""
+    infer = open_infer(Settings(inference=running.address))
+    with pytest.raises(Unavailable, match="no live model 'nothing'"):
+        await infer("nothing", {"text": "a"})
+    await infer.close()
+    nowhere = open_infer(Settings(inference="127.0.0.1:1"))
+    with pytest.raises(Unavailable, match="inference is unavailable: UNAVAILABLE"):
+        await nowhere("intent", {"text": "a"})
+    await nowhere.close()
+
+
+async def test_a_row_past_its_deadline_is_never_sent(running: Running) -> None:
+    """The deadline of what is being handled is the row's."""
+    infer = open_infer(Settings(inference=running.address))
+    deadline.set(asyncio.get_running_loop().time() - 0.1)
+    with pytest.raises(Expired):
+        await infer("intent", {"text": "a"})
+    deadline.set(None)
+    await infer.close()
+    assert running.registry.records["intent", "v1"].success.count == 0
+
+
+async def test_arrays_and_oversized_values(running: Running) -> None:
+    """Arrays of one shape share a request; what no server would take is refused before it travels."""
+    infer = open_infer(Settings(inference=running.address))
+    images = [np.full((8, 8), i, np.uint8) for i in range(5)]
+    answers = await asyncio.gather(*(infer("imaging", {"image": image}) for image in images))
+    assert [answer.ranking("finding")[0] for answer in answers] == [("normal", 0.75)] * 5
+    assert running.registry.records["imaging", "v1"].success.count == 1
+    with pytest.raises(Reject, match="INPUT_TOO_LARGE: text has 65,537 bytes"):
+        await infer("intent", {"text": "a" * 65_537})
+    with pytest.raises(TypeError):
+        await infer("intent", {"text": 3})  # type: ignore[dict-item]
+    await infer.close()
+
+
+async def test_closing_tells_those_who_wait(running: Running) -> None:
+    """Nobody waits for ever for a client that is closed."""
+    infer = open_infer(Settings(inference=running.address))
+    waiting = [asyncio.ensure_future(infer("intent", {"text": sentence(20, i)})) for i in range(600)]
+    await asyncio.sleep(0)
+    await infer.close()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(each, Unavailable) for each in ended)
