@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from protos import event_pb2 as protos_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15protos/feedback.proto\x12\x14tidemill.feedback.v1\x1a\x12protos/event.proto\"\xb2\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x11\n\tannotator\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x12\n\nsupersedes\x18\t \x01(\t\"\xb4\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x14\n\x0cjudgement_id\x18\x02 \x01(\t\x12\x35\n\x06status\x18\x03 \x01(\x0e\x32%.tidemill.feedback.v1.JudgementStatus\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x11\n\tpredicted\x18\x05 \x01(\t\x12\r\n\x05label\x18\x06 \x01(\t\"i\n\x0c\x46\x65\x65\x64\x62\x61\x63kCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x36\n\x07request\x18\x02 \x01(\x0b\x32%.tidemill.feedback.v1.FeedbackRequest\"\xb4\x01\n\rFeedbackReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x36\n\x06result\x18\x02 \x01(\x0b\x32$.tidemill.feedback.v1.FeedbackResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"B\n\rFeedbackBatch\x12\x31\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\".tidemill.feedback.v1.FeedbackCall\"G\n\x0f\x46\x65\x65\x64\x62\x61\x63kReplies\x12\x34\n\x07replies\x18\x01 \x03(\x0b\x32#.tidemill.feedback.v1.FeedbackReply*w\n\x0fJudgementStatus\x12 \n\x1cJUDGEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19JUDGEMENT_STATUS_ACCEPTED\x10\x01\x12#\n\x1fJUDGEMENT_STATUS_PROPOSED_LABEL\x10\x02\x32\xe0\x02\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12P\n\x05Judge\x12\".tidemill.feedback.v1.FeedbackCall\x1a#.tidemill.feedback.v1.FeedbackReply\x12X\n\nJudgeBatch\x12#.tidemill.feedback.v1.FeedbackBatch\x1a%.tidemill.feedback.v1.FeedbackReplies\x12Z\n\x0bJudgeStream\x12\".tidemill.feedback.v1.FeedbackCall\x1a#.tidemill.feedback.v1.FeedbackReply(\x01\x30\x01\x12\x45\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a#.tidemill.feedback.v1.FeedbackReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15protos/feedback.proto\x12\x14tidemill.feedback.v1\x1a\x12protos/event.proto\"\xb2\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0c\n\x04head\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x11\n\tannotator\x18\x05 \x01(\t\x12\x12\n\nconfidence\x18\x06 \x01(\x01\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x12\n\nsupersedes\x18\t \x01(\t\"\xd2\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x14\n\x0cjudgement_id\x18\x02 \x01(\t\x12\x35\n\x06status\x18\x03 \x01(\x0e\x32%.tidemill.feedback.v1.JudgementStatus\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x11\n\tpredicted\x18\x05 \x01(\t\x12\r\n\x05label\x18\x06 \x01(\t\x12\x0c\n\x04head\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\"i\n\x0c\x46\x65\x65\x64\x62\x61\x63kCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x36\n\x07request\x18\x02 \x01(\x0b\x32%.tidemill.feedback.v1.FeedbackRequest\"\xb4\x01\n\rFeedbackReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x36\n\x06result\x18\x02 \x01(\x0b\x32$.tidemill.feedback.v1.FeedbackResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"B\n\rFeedbackBatch\x12\x31\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\".tidemill.feedback.v1.FeedbackCall\"G\n\x0f\x46\x65\x65\x64\x62\x61\x63kReplies\x12\x34\n\x07replies\x18\x01 \x03(\x0b\x32#.tidemill.feedback.v1.FeedbackReply*w\n\x0fJudgementStatus\x12 \n\x1cJUDGEMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19JUDGEMENT_STATUS_ACCEPTED\x10\x01\x12#\n\x1fJUDGEMENT_STATUS_PROPOSED_LABEL\x10\x02\x32\xe0\x02\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12P\n\x05Judge\x12\".tidemill.feedback.v1.FeedbackCall\x1a#.tidemill.feedback.v1.FeedbackReply\x12X\n\nJudgeBatch\x12#.tidemill.feedback.v1.FeedbackBatch\x1a%.tidemill.feedback.v1.FeedbackReplies\x12Z\n\x0bJudgeStream\x12\".tidemill.feedback.v1.FeedbackCall\x1a#.tidemill.feedback.v1.FeedbackReply(\x01\x30\x01\x12\x45\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a#.tidemill.feedback.v1.FeedbackReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.feedback_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JUDGEMENTSTATUS']._serialized_start=862
-  _globals['_JUDGEMENTSTATUS']._serialized_end=981
+  _globals['_JUDGEMENTSTATUS']._serialized_start=892
+  _globals['_JUDGEMENTSTATUS']._serialized_end=1011
   _globals['_FEEDBACKREQUEST']._serialized_start=68
   _globals['_FEEDBACKREQUEST']._serialized_end=246
   _globals['_FEEDBACKRESULT']._serialized_start=249
-  _globals['_FEEDBACKRESULT']._serialized_end=429
-  _globals['_FEEDBACKCALL']._serialized_start=431
-  _globals['_FEEDBACKCALL']._serialized_end=536
-  _globals['_FEEDBACKREPLY']._serialized_start=539
-  _globals['_FEEDBACKREPLY']._serialized_end=719
-  _globals['_FEEDBACKBATCH']._serialized_start=721
-  _globals['_FEEDBACKBATCH']._serialized_end=787
-  _globals['_FEEDBACKREPLIES']._serialized_start=789
-  _globals['_FEEDBACKREPLIES']._serialized_end=860
-  _globals['_FEEDBACKSERVICE']._serialized_start=984
-  _globals['_FEEDBACKSERVICE']._serialized_end=1336
+  _globals['_FEEDBACKRESULT']._serialized_end=459
+  _globals['_FEEDBACKCALL']._serialized_start=461
+  _globals['_FEEDBACKCALL']._serialized_end=566
+  _globals['_FEEDBACKREPLY']._serialized_start=569
+  _globals['_FEEDBACKREPLY']._serialized_end=749
+  _globals['_FEEDBACKBATCH']._serialized_start=751
+  _globals['_FEEDBACKBATCH']._serialized_end=817
+  _globals['_FEEDBACKREPLIES']._serialized_start=819
+  _globals['_FEEDBACKREPLIES']._serialized_end=890
+  _globals['_FEEDBACKSERVICE']._serialized_start=1014
+  _globals['_FEEDBACKSERVICE']._serialized_end=1366
 # @@protoc_insertion_point(module_scope)

@@ -40,20 +40,24 @@ class FeedbackRequest(_message.Message):
     def __init__(self, prediction_id: _Optional[str] = ..., head: _Optional[str] = ..., target: _Optional[str] = ..., label: _Optional[str] = ..., annotator: _Optional[str] = ..., confidence: _Optional[float] = ..., seconds: _Optional[float] = ..., comment: _Optional[str] = ..., supersedes: _Optional[str] = ...) -> None: ...
 
 class FeedbackResult(_message.Message):
-    __slots__ = ("answer", "judgement_id", "status", "domain", "predicted", "label")
+    __slots__ = ("answer", "judgement_id", "status", "domain", "predicted", "label", "head", "target")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     JUDGEMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     answer: _event_pb2.Answer
     judgement_id: str
     status: JudgementStatus
     domain: str
     predicted: str
     label: str
-    def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., judgement_id: _Optional[str] = ..., status: _Optional[_Union[JudgementStatus, str]] = ..., domain: _Optional[str] = ..., predicted: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    head: str
+    target: str
+    def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., judgement_id: _Optional[str] = ..., status: _Optional[_Union[JudgementStatus, str]] = ..., domain: _Optional[str] = ..., predicted: _Optional[str] = ..., label: _Optional[str] = ..., head: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class FeedbackCall(_message.Message):
     __slots__ = ("event", "request")

@@ -68,7 +68,9 @@ class Domain:
     facts: Callable[[Key, Any, Any, datetime], Sequence[Row]] = (
         lambda key, request, result, time: ()
     )  # stored with the outcome, in one transaction
-    open: Callable[[Any], Awaitable[Any]] | None = None  # makes `Tools.lookups` from the settings, once a process
+    open: Callable[[Any], Awaitable[Any]] | None = (
+        None  # makes `Tools.lookups` from the settings, once a process, and `await lookups.close()`s it where it can be closed
+    )
     topic: str = ""
     extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(
         default_factory=dict
