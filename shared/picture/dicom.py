@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_color_lut, apply_rescale, apply_voi_lut, get_decoder, pixel_array
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from shared.errors import Reject
 from shared.picture import grey, terms
+from shared.picture.lut import display
 from shared.picture.picture import Facts, Values
 from shared.picture.raster import check_size
 
@@ -174,7 +175,7 @@ def _render(dataset: Dataset, layout: _Layout) -> tuple[Values, Facts]:
         values = stored
     else:
         stored = grey.shrink(_without_padding(pixels, dataset, layout))
-        values = _window(stored, dataset, frame)
+        values = display(stored, dataset)
         if layout.photometric == "MONOCHROME1":
             values = -values
     facts = Facts(
@@ -204,14 +205,3 @@ def _without_padding(pixels: NDArray[Any], dataset: Dataset, layout: _Layout) ->
         return pixels
     inside = pixels[~padding]
     return np.where(padding, inside.max() if layout.photometric == "MONOCHROME1" else inside.min(), pixels)
-
-
-def _window(stored: Values, dataset: Dataset, frame: int) -> Values:
-    """Modality and VOI LUT, where the file has usable ones. A window that leaves nothing visible is not usable."""
-    values = np.asarray(apply_rescale(stored, dataset), np.float32)
-    table = "VOILUTSequence" in dataset
-    try:
-        seen = np.asarray(apply_voi_lut(np.rint(values).astype(np.int64) if table else values, dataset), np.float32)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError):
-        return values  # a broken window: the percentiles of the values themselves will do
-    return seen if np.isfinite(seen).all() and grey.spread(seen) > 0 else values
