@@ -1,18 +1,14 @@
-"""`tidemill`: the person's door. Each command is a module of its own; here they only get their names."""
+"""`tidemill`: the person's door. Each command is a module of its own; `commands` says which."""
 
 import sys
 
 import typer
-from rich.console import Console
 
-from services.cli.down import down
-from services.cli.health import health
+from services.cli.commands import Commands
 from services.cli.problem import Problem
-from services.cli.provision import provision
-from services.cli.status import status
-from services.cli.up import up
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
@@ -20,8 +16,11 @@ app = typer.Typer(
     "Start with [bold]tidemill up[/bold], look with [bold]tidemill status[/bold], end with [bold]tidemill down[/bold]. "
     "Every command explains itself with --help.",
 )
-for command in (up, down, status, provision, health):
-    app.command()(command)
+
+
+@app.callback()
+def _tidemill() -> None:
+    pass
 
 
 def main() -> None:
@@ -29,6 +28,8 @@ def main() -> None:
     try:
         app()
     except Problem as problem:
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {problem}", highlight=False)
         sys.exit(1)
 

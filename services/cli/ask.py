@@ -44,8 +44,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="The whole reply in JSON.")] = False,
     data: Data = DEFAULT,
 ) -> None:
-    """Ask one question by gRPC and see the answer: how sure, why, and the
-    command that corrects it.
+    """Ask one question by gRPC; see the answer, how sure, why, how to correct it.
 
     It is an event like any other: stored, published, and open to feedback. Exit
     status 1 if the call failed or the event was rejected.

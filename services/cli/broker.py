@@ -3,11 +3,12 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from typing import TYPE_CHECKING
 
 from services.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
 
 _WITHIN_MS = 10_000
 
@@ -39,12 +40,15 @@ def refused(address: str, within: float = 5) -> str:
 
 
 @contextmanager
-def administer(kafka: str) -> Iterator[KafkaAdminClient]:
+def administer(kafka: str) -> Iterator["KafkaAdminClient"]:
     """A client of the cluster at `kafka` (bootstrap servers, comma-separated).
 
     Raises:
         Problem: no broker answers, or one refused what was asked of it.
     """
+    from kafka.admin import KafkaAdminClient  # late: it takes half a second, and a health check comes here too
+    from kafka.errors import KafkaError
+
     check(kafka)
     servers = kafka.split(",")
     try:
