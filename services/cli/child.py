@@ -1,7 +1,6 @@
 """Child processes: started in their own group, ended with their parent, never left behind."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,8 +11,7 @@ from pathlib import Path
 from services.cli import log as logs
 from services.cli.part import Part
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LEASH = Path(__file__).with_name("leash.py")
 
 
 class NotReady(RuntimeError):  # noqa: N818 - a state, as in shared.errors
@@ -25,19 +23,13 @@ def start(part: Part, log: Path) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            part.command,
+            [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *part.command],
             env={**os.environ, **part.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             process_group=0,  # Ctrl-C in the terminal is the parent's to pass on, in order
-            preexec_fn=_die_with_parent,  # one system call, no locks
         )
-
-
-def _die_with_parent() -> None:
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def await_ready(part: Part, process: subprocess.Popen[bytes], log: Path, within: float = 60) -> None:

@@ -70,10 +70,7 @@ class Keeper:
 
     async def _run(self) -> tuple[bool, str]:
         """One life of the process: whether it was ever ready, and how it ended."""
-        try:
-            self._process = child.start(self.part, self.log)
-        except OSError as error:
-            return False, f"cannot be started: {error}"
+        self._process = child.start(self.part, self.log)
         self._show(ready=False, missing="it is starting", always=True)
         worked = await self._watch(self._process)
         child.kill_group(self._process.pid)  # what the process had started, and left

@@ -36,13 +36,18 @@ async def rise(wish: Wish, crew: Crew) -> None:
     values = {**parts.folders(wish.data), **external}
     await _together(*(_serve(crew, name, values) for name in parts.SERVERS if name not in external))
     await _together(_migrate(crew, values), _provision(crew, values))
-    if wish.starters:
-        await _train(crew, values)
+    missing = sorted(set(contracts()) - await counts.live_models(stack.Stack(wish.data, values).settings))
+    if missing and wish.starters:
+        await _train(crew, values, missing)
     listening = parts.addresses(wish.data)
     values = {"TIDEMILL_INFERENCE": listening["inference"], **values, **parts.variables(listening)}
     processes = parts.processes(wish.data, values, listening, own_inference="TIDEMILL_INFERENCE" not in external)
     crew.say(f"starting {len(processes)} processes of Tidemill")
-    await crew.ready([crew.start(part) for part in processes], wish.within)
+    keepers = [crew.start(part) for part in processes]
+    if missing and not wish.starters:
+        crew.say(f"no live model for {', '.join(missing)}: not waiting for inference, which is ready once there is one")
+        keepers = [keeper for keeper in keepers if keeper.part.name != "inference"]
+    await crew.ready(keepers, wish.within)
     text = "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
     stack.write(stack.env_file(wish.data), text)
 
@@ -52,7 +57,9 @@ async def _serve(crew: Crew, variable: str, values: dict[str, str]) -> None:
     crew.say(f"starting {name}")
     try:
         part = await asyncio.to_thread(prepare, crew.data / name, crew.say)
-    except (ModuleNotFoundError, RuntimeError, OSError) as error:
+    except ModuleNotFoundError as error:
+        raise Problem(f"{name}: {error.name} is not installed: pip install '.[local]', or set {variable}") from error
+    except (RuntimeError, OSError) as error:
         raise Problem(f"{name}: {error}") from error
     values[variable] = part.address
     await crew.ready([crew.start(part)], _SERVER_WITHIN)
@@ -69,11 +76,7 @@ async def _provision(crew: Crew, values: dict[str, str]) -> None:
     await asyncio.to_thread(topics.provision, stack.Stack(crew.data, values).settings, topics.topics())
 
 
-async def _train(crew: Crew, values: dict[str, str]) -> None:
-    live = await counts.live_models(stack.Stack(crew.data, values).settings)
-    missing = sorted(set(contracts()) - live)
-    if not missing:
-        return
+async def _train(crew: Crew, values: dict[str, str], missing: list[str]) -> None:
     crew.phase = "training"
     crew.say(f"no live model for {', '.join(missing)}: training the starters, once (minutes; --no-starters skips it)")
     command = (sys.executable, "-m", "services.training", "starters")

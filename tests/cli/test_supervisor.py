@@ -116,7 +116,7 @@ async def test_program_that_does_not_exist_is_explained(tmp_path):
     part = listener("missing")
     crew = Crew(tmp_path, lambda line: None)
     missing = type(part)(part.name, ("/nowhere/program",), part.address, part.probe)
-    with pytest.raises(Problem, match="cannot be started"):
+    with pytest.raises(Problem, match="cannot run /nowhere/program: No such file"):
         await crew.ready([crew.start(missing)], 2)
     await crew.stop()
 

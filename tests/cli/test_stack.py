@@ -1,0 +1,72 @@
+"""Where a stack's parts are: stack.env, and the environment over it."""
+
+import pytest
+
+from services.cli import parts, stack
+from services.cli.problem import Problem
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    """No TIDEMILL_ variable of whoever runs the tests."""
+    for name in ("KAFKA", "POSTGRES", "REDIS", "INFERENCE", "INTENT", "DATA", "MODELS", "BLOBS"):
+        monkeypatch.delenv(f"TIDEMILL_{name}", raising=False)
+
+
+def test_settings_come_from_stack_env(tmp_path):
+    """Every line of stack.env that is a setting becomes one; the others are addresses."""
+    lines = 'TIDEMILL_KAFKA=k:1\nTIDEMILL_INTENT=i:2\nTIDEMILL_BLOBS={"default": "/b"}\nTIDEMILL_POSTGRES=postgresql://u:p=q@h/d\n'
+    stack.write(stack.env_file(tmp_path), lines)
+    opened = stack.open_stack(tmp_path)
+    assert opened.settings.kafka == "k:1"
+    assert opened.settings.postgres == "postgresql://u:p=q@h/d"
+    assert str(opened.settings.blobs["default"]) == "/b"
+    assert opened.address("intent") == "i:2"
+    assert stack.env_file(tmp_path).stat().st_mode & 0o077 == 0  # it holds passwords
+
+
+def test_environment_wins(tmp_path, monkeypatch):
+    """A variable of the environment is taken before the file's."""
+    stack.write(stack.env_file(tmp_path), "TIDEMILL_KAFKA=k:1\nTIDEMILL_INTENT=i:2\n")
+    monkeypatch.setenv("TIDEMILL_KAFKA", "mine:1")
+    monkeypatch.setenv("TIDEMILL_INTENT", "mine:2")
+    opened = stack.open_stack(tmp_path)
+    assert (opened.settings.kafka, opened.address("intent")) == ("mine:1", "mine:2")
+
+
+def test_unknown_address_says_what_to_do(tmp_path):
+    """Where nothing says where a service is, the error names the command and the variable."""
+    with pytest.raises(Problem, match=r"tidemill up --data .* or set TIDEMILL_RISK=HOST:PORT"):
+        stack.open_stack(tmp_path).address("risk")
+
+
+def test_named_servers_are_used_and_not_started(tmp_path, monkeypatch):
+    """A server that the environment names is not started."""
+    monkeypatch.setenv("TIDEMILL_KAFKA", "kafka.example:9092")
+    assert parts.external(tmp_path) == {"TIDEMILL_KAFKA": "kafka.example:9092"}
+
+
+def test_sourced_stack_env_is_not_another_server(tmp_path, monkeypatch):
+    """Who has sourced this stack's own stack.env still gets its servers started."""
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "port").write_text("23456\n")
+    monkeypatch.setenv("TIDEMILL_KAFKA", "127.0.0.1:23456")
+    monkeypatch.setenv("TIDEMILL_POSTGRES", "postgresql://u@127.0.0.1:5432/d")
+    assert parts.external(tmp_path) == {"TIDEMILL_POSTGRES": "postgresql://u@127.0.0.1:5432/d"}
+
+
+def test_processes_have_names_addresses_and_threads(tmp_path):
+    """One stream and one serve process a domain, addresses that stay, one thread for arithmetic outside inference."""
+    listening = parts.addresses(tmp_path)
+    assert parts.addresses(tmp_path) == listening
+    made = {
+        part.name: part for part in parts.processes(tmp_path, {"TIDEMILL_KAFKA": "k:1"}, listening, own_inference=True)
+    }
+    assert {"inference", "intent-stream", "risk-serve", "imaging-stream", "feedback-serve"} <= set(made)
+    worker = made["intent-stream"]
+    assert worker.command[1:] == ("-m", "services.intent", "stream")
+    assert worker.environment["TIDEMILL_INSTANCE"] == "intent-stream-0"
+    assert worker.environment["TIDEMILL_LISTEN"] == listening["intent-stream"]
+    assert worker.environment["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in made["inference"].environment
+    assert parts.variables(listening)["TIDEMILL_FEEDBACK"] == listening["feedback-serve"]
