@@ -69,7 +69,7 @@ class Domain:
         lambda key, request, result, time: ()
     )  # stored with the outcome, in one transaction
     open: Callable[[Any], Awaitable[Any]] | None = (
-        None  # makes `Tools.lookups` from the settings, once a process, and `await lookups.close()`s it where it can be closed
+        None  # makes `Tools.lookups` from the settings, once a process; its `close()`, if it has one, is awaited at the end
     )
     topic: str = ""
     extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(

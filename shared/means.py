@@ -36,7 +36,7 @@ async def open_means(domain: Domain, settings: Settings, stack: AsyncExitStack, 
     await persist(lambda: publisher.find_topics(domain.requests, domain.results, domain.dead_letters))
     infer = await _infer(domain, settings, stack)
     lookups = await domain.open(settings) if domain.open is not None else None
-    if hasattr(lookups, "close"):
+    if lookups is not None and hasattr(lookups, "close"):
         stack.push_async_callback(lookups.close)
     means = Means(store=store, infer=infer, lookups=lookups, projection=projection, outbox=outbox)
     return Ready(means, store, publisher)
