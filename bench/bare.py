@@ -1,0 +1,81 @@
+"""FIFO-32, the yardstick: the loop that anyone would write first, in one process, on the same model.
+
+Eager Hugging Face forward in fp32, torch threads = cores, texts in arrival order, batches of 32 padded to the longest, tokenised in the
+same loop, no cache; then the model's heads and their softmax. `python -m bench.bare MODELS` runs a round for each line of its standard
+input, which names a JSON file with a list of texts, and answers with the seconds that the round took.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, PreTrainedTokenizerFast
+
+from shared.bundle import Bundle, Encoder, load
+
+BATCH = 32
+LANGUAGE = "en"
+
+
+class Bare:
+    """The newest intent model of a bundle store, as a plain loop."""
+
+    def __init__(self, models: Path, version: str = "") -> None:
+        folder = models / "intent" / version if version else _newest(models / "intent")
+        bundle = load(folder, Bundle)
+        route = bundle.routes.get(LANGUAGE, bundle.routes["*"])
+        place = models / "encoders" / route.encoder
+        self._spec = load(place, Encoder)
+        self._network = AutoModel.from_pretrained(place, local_files_only=True, dtype=torch.float32).eval()
+        self._tokenizer = PreTrainedTokenizerFast(
+            tokenizer_file=str(place / "tokenizer.json"), pad_token="[PAD]", model_max_length=self._spec.max_tokens
+        )
+        weights = load_file(folder / route.weights)
+        self._heads = [
+            (weights[f"{head}.weight"], weights[f"{head}.bias"], route.temperature.get(head, 1.0))
+            for head in bundle.heads
+        ]
+
+    def round(self, texts: Sequence[str]) -> tuple[float, list[list[Any]]]:
+        """(seconds, the first head's probabilities of the last batch: so that the work is real)."""
+        started = time.perf_counter()
+        probabilities: list[list[list[float]]] = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), BATCH):
+                batch = list(texts[start : start + BATCH])
+                tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
+                pooled = self._pool(self._network(**tokens).last_hidden_state, tokens)
+                logits = ((pooled @ weight.T + bias) / heat for weight, bias, heat in self._heads)
+                probabilities = [each.softmax(-1).tolist() for each in logits]
+        return time.perf_counter() - started, probabilities[0]
+
+    def _pool(self, hidden: torch.Tensor, tokens: Any) -> torch.Tensor:
+        if self._spec.pooling == "cls":
+            return hidden[:, 0]
+        mask: torch.Tensor = tokens["attention_mask"].unsqueeze(-1).float()
+        return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def _newest(folder: Path) -> Path:
+    versions = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return max(versions, key=lambda path: path.stat().st_mtime)
+
+
+def main() -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
+    bare = Bare(Path(sys.argv[1]))
+    bare.round(["warm up, with a text of ordinary length, please"] * BATCH)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        texts = json.loads(Path(line.strip()).read_text(encoding="utf-8"))
+        print(bare.round(texts)[0], flush=True)
+
+
+if __name__ == "__main__":
+    main()
