@@ -172,13 +172,16 @@ def _read(root: int, parts: list[str], limit: int) -> bytes:
         file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
-    with open(file, "rb") as stream:
+    try:
         kind = os.fstat(file)
         if not stat.S_ISREG(kind.st_mode):
             raise Reject("CLAIM_NOT_FOUND", "names something that is not a file")
         if kind.st_size > limit:
             raise Reject("CLAIM_TOO_LARGE", f"names a file of {kind.st_size:,} bytes; the limit is {limit:,}")
-        return stream.read(limit + 1)
+        with open(file, "rb", closefd=False) as stream:
+            return stream.read(limit + 1)
+    finally:
+        os.close(file)
 
 
 def _say(error: OSError) -> str:

@@ -82,7 +82,7 @@ def judge(answer: Inference, facts: Facts) -> imaging_pb2.ImagingResult:
     finding, confidence = ranking[0]
     thresholds = answer.card.thresholds
     limit = thresholds.get(f"finding.report.{finding}", thresholds.get("finding.report", _NEVER))
-    second = f", then {ranking[1][0]} {ranking[1][1]:.0%}"
+    second = f", then {ranking[1][0]} {ranking[1][1]:.1%}"
     if confidence >= limit:
         decision, reason = imaging_pb2.DECISION_REPORT, "CONFIDENT"
         why = f"{finding} {confidence:.1%}{second}: reaches the {limit:.1%} from which it may be reported"

@@ -79,4 +79,4 @@ def _mark(image: Grey) -> Grey:
     canvas = Image.new("L", (width, height))
     size = max(6, height // 24)
     ImageDraw.Draw(canvas).text((size // 4, height - size * 1.4), MARK, fill=255, font=ImageFont.load_default(size))
-    return np.maximum(image, np.asarray(canvas, np.uint16) * 16)
+    return np.where(np.asarray(canvas) > 96, np.uint16(4095), image)
