@@ -68,7 +68,7 @@ class Crew:
                 )
             if waiting and now - told > _REMIND:
                 told = now
-                self.say("waiting for " + "; ".join(_why(keeper) for keeper in waiting))
+                self.say("waiting for " + _group(waiting))
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
@@ -92,3 +92,11 @@ def place(address: str) -> str:
 def _why(keeper: Keeper) -> str:
     often = f", started {keeper.restarts + 1} times" if keeper.restarts else ""
     return f"{keeper.part.name} ({keeper.missing}{often})"
+
+
+def _group(keepers: Iterable[Keeper]) -> str:
+    """Names by what they lack."""
+    lacking: dict[str, list[str]] = {}
+    for keeper in keepers:
+        lacking.setdefault(keeper.missing, []).append(keeper.part.name)
+    return "; ".join(f"{', '.join(names)} ({missing})" for missing, names in lacking.items())

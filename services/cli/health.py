@@ -14,7 +14,7 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 def probe(address: str, within: float = 1) -> str:
     """What is missing at ``host:port``; nothing if it serves."""
     if refused(address, within):
-        return f"nothing listens on {address}"
+        return "it does not listen yet"
     with grpc.insecure_channel(address, _OPTIONS) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=within)
