@@ -106,11 +106,11 @@ async def test_two_writers_racing_for_the_same_keys_store_each_once(
     other = await another()
     names = [f"{number:03d}" for number in range(500)]
     left = [outcome(name, place=f"kafka:{name}", body=b"left") for name in names]
-    right = [outcome(name, place=f"call:{name}", body=b"right", door="grpc") for name in reversed(names)]
-    batches = [
-        *(store.write(left[start : start + 50]) for start in range(0, 500, 50)),
-        *(other.write(right[start : start + 50], outbox=True) for start in range(0, 500, 50)),
-    ]
+    right = [outcome(name, place=f"call:{name}", body=b"right", door="grpc") for name in names]
+    batches = []
+    for start in range(0, 500, 250):
+        batches.append(store.write(left[start : start + 250]))
+        batches.append(other.write(right[start : start + 250][::-1], outbox=True))
     told: dict[str, Any] = {}
     for settled in await asyncio.gather(*batches):
         told |= settled
