@@ -29,8 +29,9 @@ def main() -> None:
         app()
     except Problem as problem:
         from rich.console import Console
+        from rich.markup import escape
 
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {problem}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(problem))}", highlight=False)
         sys.exit(1)
 
 

@@ -69,7 +69,12 @@ async def _serve(crew: Crew, variable: str, values: dict[str, str]) -> None:
 async def _migrate(crew: Crew, values: dict[str, str]) -> None:
     crew.say("bringing the database schema up to date")
     command = (sys.executable, "-m", "shared.store", "migrate")
-    await job.run(Part("migrate", command, "", environment=values), crew.log("migrate"), lambda line: None)
+
+    def warn(line: str) -> None:
+        if "WARNING" in line:  # what it waits for
+            crew.say(line)
+
+    await job.run(Part("migrate", command, "", environment=values), crew.log("migrate"), warn, _SERVER_WITHIN)
 
 
 async def _provision(crew: Crew, values: dict[str, str]) -> None:

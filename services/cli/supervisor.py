@@ -39,6 +39,8 @@ async def supervise(
             crew.phase = "ready"
             _announce(data, say, ready_fd)
             await ending
+        else:
+            raise Problem("stopped before the stack was ready")
     finally:
         for task in (rising, ending):
             task.cancel()
