@@ -1,5 +1,6 @@
 """`tidemill ask`."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from protos import event_pb2, risk_pb2
 from services.cli.answers.call import invoke, unary
@@ -65,7 +67,9 @@ def ask(
     event = event_pb2.Event(source=source, id=id_, caller=caller, subject=order(request))
     event.time.FromDatetime(datetime.now(UTC))
     reply = invoke(contract, address, contract.call(event=event, request=request), deadline)
-    _print_reply(contract, reply, as_json, "" if data == DEFAULT else f" --data {data}")
+    _print_reply(
+        contract, reply, as_json, "" if data == DEFAULT or "TIDEMILL_DATA" in os.environ else f" --data {data}"
+    )
     if reply.WhichOneof("outcome") != "result":
         raise typer.Exit(1)
 
@@ -96,8 +100,9 @@ def _print_reply(contract: Contract, reply: Message, as_json: bool, where: str) 
         typer.echo(json_format.MessageToJson(reply, preserving_proto_field_name=True, ensure_ascii=False))
     elif reply.WhichOneof("outcome") == "result":
         result = reply.result  # type: ignore[attr-defined]
+        console.print(answer_panel(contract.name, result, reply.known))  # type: ignore[attr-defined]
         follow_up = f"tidemill feedback {result.answer.prediction_id} LABEL{_target(result)}{where}"
-        console.print(answer_panel(contract.name, result, reply.known, follow_up))  # type: ignore[attr-defined]
+        console.print(Text("to correct it:  ").append(follow_up, "cyan"), soft_wrap=True)
     else:
         console.print(letter_panel(contract.name, reply.dead_letter))  # type: ignore[attr-defined]
 
@@ -119,7 +124,7 @@ def _print_window(contract: Contract, address: str, issuer: str, deadline: float
         typer.echo(json_format.MessageToJson(window, preserving_proto_field_name=True))
         return
     at = window.at.ToDatetime(UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    table = Table("window", "risk of 100", "items", title=f"{window.issuer} at {at}", title_justify="left")
+    table = Table("window", "risk of 100", "items", box=None, title=f"{window.issuer} at {at}", title_justify="left")
     table.add_row("1 h", f"{window.risk_1h:.1f}", str(window.items_1h))
     table.add_row("24 h", f"{window.risk_24h:.1f}", str(window.items_24h))
     Console().print(table)

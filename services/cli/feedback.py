@@ -85,7 +85,7 @@ def judge(request: feedback_pb2.FeedbackRequest, address: str, deadline: float, 
     if as_json:
         typer.echo(json_format.MessageToJson(reply, preserving_proto_field_name=True, ensure_ascii=False))
     elif reply.HasField("result"):
-        Console().print(Text(_say(reply.result)))
+        Console().print(Text(_say(reply.result)), soft_wrap=True)
     else:
         Console().print(letter_panel("feedback", reply.dead_letter))
     if not reply.HasField("result"):

@@ -32,14 +32,14 @@ def send(
     source: Annotated[str, typer.Option(help='CloudEvents source, e.g. "shop/eu".', show_default="cli/FILE")] = "",
     caller: Annotated[str, typer.Option(help="The tenant that pays and is rate-limited.")] = "",
     language: Annotated[str, typer.Option(help="BCP 47, where a line does not say; else it is detected.")] = "",
-    column: Annotated[str, typer.Option(help="Column of a .csv that holds the text.")] = "",
+    column: Annotated[str, typer.Option(help="What holds the text, in .csv and .jsonl.")] = "",
     kind: Annotated[str, typer.Option("--as", help=f"Read files as one of: {', '.join(KINDS)}.")] = "",
     wire: Annotated[str, typer.Option("--format", help=f"On the wire: {' or '.join(_FORMATS)}.")] = "protobuf",
     claim: Annotated[
         bool, typer.Option("--claim", help="Images by claim from the blob store, also small ones.")
     ] = False,
     ignore_unknown: Annotated[
-        bool, typer.Option("--ignore-unknown", help="Drop unknown fields of JSON lines.")
+        bool, typer.Option("--ignore-unknown", help="Leave out what the request does not have.")
     ] = False,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait for the outcomes, and count them.")] = 0,
     data: Data = DEFAULT,
@@ -47,8 +47,9 @@ def send(
     """Send events to a domain's stream.
 
     Text: .txt has one a line; .csv has the column `text` (intent) or `headline`
-    (risk), or --column says which; .jsonl has the request in JSON, with the
-    event's own id, source, caller, subject, time beside it if you like.
+    (risk), or --column says which; .jsonl has the request in JSON (or just a
+    `text`), with the event's own id, source, caller, subject, time beside it if
+    you like; --ignore-unknown leaves out labels and the like.
     Images: PNG, JPEG, DICOM, or folders of them. Up to 1 MB they travel inside
     the event, larger ones through the blob store.
 

@@ -13,13 +13,14 @@ from services.cli.answers import entry
 from services.cli.answers.follow import Follower, follow
 from services.cli.argument import contract_of
 from services.cli.contract import contracts
+from services.cli.contract import feedback as feedback_contract
 from services.cli.needs import stack_with
 from services.cli.stack import DEFAULT, Data
 
 
 def tail(
     domains: Annotated[
-        list[str] | None, typer.Argument(metavar="DOMAIN...", help="All domains, if none is named.")
+        list[str] | None, typer.Argument(metavar="DOMAIN...", help="Domains, or feedback; all, if none is named.")
     ] = None,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Only dead letters.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with the whole result.")] = False,
@@ -41,7 +42,8 @@ def tail(
       tidemill tail --dead-letters --from-start --idle 2
       tidemill tail imaging --json -n 10 > results.jsonl
     """
-    chosen = [contract_of(name) for name in domains or contracts()]
+    known = {**contracts(), "feedback": feedback_contract()}
+    chosen = [known.get(name) or contract_of(name) for name in domains or known]
     topics = [topic for c in chosen for topic in ((c.dead_letters,) if dead_letters else (c.results, c.dead_letters))]
     by_topic = {topic: c for c in chosen for topic in (c.results, c.dead_letters)}
     stack, console = stack_with(data, "kafka"), Console()

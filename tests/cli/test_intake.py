@@ -76,6 +76,15 @@ def test_a_bad_json_line_is_named(line, said):
         drafts(line, "jsonl")
 
 
+def test_labelled_data_can_be_sent_as_it_is():
+    """`text` stands for the text of any domain; a label that uses a field's name for something else is left out too."""
+    line = json.dumps({"id": "h-1", "text": "Bank falls", "pair": "p", "issuers": [{"issuer": "BRKM"}]})
+    (draft,) = drafts(line, "jsonl", RISK, Options(ignore_unknown=True))
+    assert (draft.id, draft.request.headline, list(draft.request.issuers)) == ("h-1", "Bank falls", [])
+    (draft,) = drafts('{"title": "Bank falls"}', "jsonl", RISK, Options(column="title"))
+    assert draft.request.headline == "Bank falls"
+
+
 def test_unknown_fields_can_be_dropped_and_a_language_given_for_all():
     """`--ignore-unknown` lets labelled data through; `--language` fills the language that a line does not state."""
     options = Options(ignore_unknown=True, defaults={"language": "en"})

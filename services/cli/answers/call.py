@@ -41,7 +41,7 @@ def unary(address: str, method: str, request: Message, reply: type[Message], dea
 def explain(error: grpc.RpcError, address: str) -> str:
     """The status of a failed call, one line for each thing it says."""
     lines = [f"{address} answered {error.code().name}: {error.details() or 'no details'}"]
-    lines += [f"  {line}" for line in _details(error)]
+    lines += [f"  {line}" for line in _details(error) if line not in lines[0]]
     if advice := _ADVICE.get(error.code()):
         lines.append(f"  {advice}")
     return "\n".join(lines)
@@ -53,9 +53,12 @@ def _details(error: grpc.RpcError) -> list[str]:
     for packed in status.details if status else ():
         if packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
             bad = error_details_pb2.BadRequest.FromString(packed.value)
-            found += [f"{violation.field}: {violation.description}" for violation in bad.field_violations]
+            said = error.details() or ""
+            for violation in bad.field_violations:
+                what = "" if violation.description in said else f": {violation.description}"
+                found.append(f"field {violation.field}{what}")
         elif packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            found.append(f"reason {error_details_pb2.ErrorInfo.FromString(packed.value).reason}")
+            found.append(error_details_pb2.ErrorInfo.FromString(packed.value).reason)
         elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
             found.append(f"try again in {delay.seconds + delay.nanos / 1e9:.1f} s")

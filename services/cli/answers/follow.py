@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -18,13 +19,16 @@ class Follower:
 
     def __init__(self, kafka: str, topics: Sequence[str], from_start: bool) -> None:
         broker.check(kafka)
-        try:
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest"
-            )
-            self._assign(topics, from_start)
-        except KafkaError as error:
-            raise Problem(f"the Kafka broker at {kafka} does not serve: {error}; see `tidemill status`") from error
+        with ExitStack() as opening:
+            try:
+                self._consumer = KafkaConsumer(
+                    bootstrap_servers=kafka.split(","), enable_auto_commit=False, auto_offset_reset="earliest"
+                )
+                opening.callback(self.close)
+                self._assign(topics, from_start)
+            except KafkaError as error:
+                raise Problem(f"the Kafka broker at {kafka} does not serve: {error}; see `tidemill status`") from error
+            opening.pop_all()
 
     def _assign(self, topics: Sequence[str], from_start: bool) -> None:
         found = {topic: self._consumer.partitions_for_topic(topic) for topic in topics}

@@ -14,8 +14,8 @@ from services.cli.answers.summary import summarize
 _BAR = 24  # characters of a probability of 1
 
 
-def answer_panel(domain: str, result: Message, known: bool, follow_up: str) -> Panel:
-    """The answer, how sure it is, why, which model said it, and how to correct it."""
+def answer_panel(domain: str, result: Message, known: bool) -> Panel:
+    """The answer, how sure it is, why, and which model said it."""
     summary = summarize(result)
     answer: event_pb2.Answer = result.answer  # type: ignore[attr-defined]
     headline = Text(summary.decision, style="bold")
@@ -28,7 +28,6 @@ def answer_panel(domain: str, result: Message, known: bool, follow_up: str) -> P
     )
     if known:
         parts.append(Text("this event had been settled before: this is the stored answer", style="yellow"))
-    parts.append(Text(f"correct it:  {follow_up}", style="cyan"))
     return Panel(Group(*parts), title=domain, title_align="left", expand=False)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from protos import imaging_pb2, intent_pb2, risk_pb2
+from protos import feedback_pb2, imaging_pb2, intent_pb2, risk_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,10 @@ def summarize(result: Message) -> Summary:
         return _risk(result)
     if isinstance(result, imaging_pb2.ImagingResult):
         return _imaging(result)
+    if isinstance(result, feedback_pb2.FeedbackResult):
+        return Summary(
+            f"{result.predicted} → {result.label}", None, f"judgement {result.judgement_id} of {result.domain}"
+        )
     return _any(result)
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ class Options:
     source: str = ""  # empty: "cli/" and the file's name
     caller: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)  # of the request's fields, where a line does not say
-    column: str = ""
+    column: str = ""  # that holds the text; empty: the request's own name for it, or "text"
     content_type: str = PROTOBUF
     ignore_unknown: bool = False
 
@@ -92,17 +92,40 @@ def _objects(contract: Contract, file: Iterable[str], name: str, options: Option
             raise Problem(f"{name}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise Problem(f'{name}:{number}: a line must be a JSON object, such as {{"{contract.text_field}": ...}}')
-        own = contract.request.DESCRIPTOR.fields_by_name
-        envelope = {key: str(row.pop(key)) for key in _ENVELOPE if key in row and key not in own}
-        yield number, row, envelope
+        envelope = {key: str(row.pop(key)) for key in _ENVELOPE if key in row and key not in _own(contract)}
+        yield number, _body(contract, row, options), envelope
+
+
+def _own(contract: Contract) -> Container[str]:
+    names: Container[str] = contract.request.DESCRIPTOR.fields_by_name
+    return names
+
+
+def _body(contract: Contract, row: dict[str, Any], options: Options) -> dict[str, Any]:
+    """The request's own fields; the text under its name there."""
+    column, text = options.column or "text", contract.text_field
+    if column in row and column not in _own(contract):
+        row[text] = row.pop(column)
+    if not options.ignore_unknown:
+        return row
+    return {key: value for key, value in row.items() if key == text or _fits(contract, key, value)}
+
+
+def _fits(contract: Contract, key: str, value: Any) -> bool:
+    """Whether the request has such a field: labelled data may use its name for something else."""
+    try:
+        json_format.ParseDict({key: value}, contract.request())
+    except json_format.ParseError:
+        return False
+    return True
 
 
 def _request(contract: Contract, fields: Mapping[str, Any], place: str, options: Options) -> Message:
     try:
-        return json_format.ParseDict(dict(fields), contract.request(), ignore_unknown_fields=options.ignore_unknown)
+        return json_format.ParseDict(dict(fields), contract.request())
     except json_format.ParseError as error:
         text = " ".join(str(error).split())[:300]
-        hint = "" if options.ignore_unknown else " (--ignore-unknown drops fields that the request does not have)"
+        hint = " (--ignore-unknown drops such fields)" if "no field named" in text else ""
         raise Problem(f"{place}: not a {contract.request.DESCRIPTOR.full_name}: {text}{hint}") from error
 
 
