@@ -110,7 +110,11 @@ class Encoder(_Spec):
     name: str  # where it came from: a hub id, a package, "trained here"
     revision: str = ""
     weights: str = "model.safetensors"
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls", "mean+target"] = (
+        "mean"  # "mean+target": width is twice that of a layer, see `target`
+    )
+    layers: tuple[int, ...] = ()  # counted from 1: their outputs are pooled side by side; empty: the last one's
+    target: str = ""  # a token that stands for `text` wherever it occurs in `text_pair`, which is then read alone; empty: a plain pair
     width: int
     max_tokens: int = 256
 

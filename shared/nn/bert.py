@@ -4,7 +4,7 @@ The reference is transformers' `BertModel`; the differences are speed alone: the
 come from one matrix product. Attention needs whole texts, so neighbours of equal length are attended together.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -58,11 +58,21 @@ class Shape:
 
 
 class Bert(nn.Module):
-    """`forward(packed)` returns the last layer's hidden states [sum(lengths), width]."""
+    """`forward(packed)` returns hidden states [sum(lengths), width * layers asked for], side by side.
 
-    def __init__(self, shape: Shape) -> None:
+    Args:
+        layers: whose outputs, counted from 1; empty: the last one's. Layers above the highest of them are not computed.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+
+    def __init__(self, shape: Shape, layers: Sequence[int] = ()) -> None:
         super().__init__()
         self.shape = shape
+        self.outputs = tuple(layers) or (shape.layers,)
+        if not all(1 <= layer <= shape.layers for layer in self.outputs):
+            raise ValueError(f"layers {self.outputs}: the network has layers 1 to {shape.layers}")
         self.words = nn.Embedding(shape.vocabulary, shape.width)
         self.positions = nn.Embedding(shape.positions, shape.width)
         self.types = nn.Embedding(shape.types, shape.width)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import tokenizers
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from shared.bundle import MAX_SPEC_BYTES, Encoder
 from shared.nn.bert import Bert, Shape, read_weights
 from shared.nn.charngram import CharNgrams, NgramConfig, NgramTokenizer
 from shared.nn.subwords import SubwordTokenizer
+from shared.nn.target import TargetTokenizer
 from shared.nn.tokens import Packed, Tokenizer
 
 CONFIG = "config.json"
@@ -27,18 +29,25 @@ class Network(Protocol):
 
 
 class Pooled(nn.Module):
-    """An encoder of tokens with pooling on top: the mean over a text's tokens, or its first token's vector."""
+    """An encoder of tokens with pooling on top: the mean over a text's tokens, its first token's vector, or the mean beside that over
+    the tokens whose id is `target` (over all of them where a text has none: [texts, 2 * width])."""
 
-    def __init__(self, body: nn.Module, pooling: str) -> None:
+    def __init__(self, body: nn.Module, pooling: str, target: int | None = None) -> None:
         super().__init__()
-        self.body, self.pooling = body, pooling
+        self.body, self.pooling, self.target = body, pooling, target
 
     def forward(self, packed: Packed) -> Tensor:
         hidden = self.body(packed)
         lengths = torch.tensor(packed.lengths, device=hidden.device)
         if self.pooling == "cls":
             return hidden[lengths.cumsum(0) - lengths]  # type: ignore[no-any-return]
-        return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+        mean = torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+        if self.target is None:
+            return mean
+        marks = (packed.ids == self.target).to(hidden.dtype)[:, None]
+        count = torch.segment_reduce(marks, "sum", lengths=lengths, axis=0)
+        marked = torch.segment_reduce(hidden * marks, "sum", lengths=lengths, axis=0) / count.clamp(min=1)
+        return torch.cat([mean, torch.where(count > 0, marked, mean)], 1)
 
 
 def load_network(folder: Path, spec: Encoder) -> nn.Module:
@@ -53,14 +62,27 @@ def load_network(folder: Path, spec: Encoder) -> nn.Module:
         network = CharNgrams(NgramConfig.read(config))
         network.load_state_dict(load_file(folder / spec.weights))
     else:
-        network = Pooled(_load_transformer(folder, spec, config), spec.pooling)
+        network = Pooled(_load_transformer(folder, spec, config), spec.pooling, _target_id(folder, spec))
     return network.eval()
 
 
 def load_tokenizer(folder: Path, spec: Encoder) -> Tokenizer:
+    inner: Tokenizer
     if spec.architecture == "char-ngram":
-        return NgramTokenizer(NgramConfig.read(read_config(folder)), spec.max_tokens)
-    return SubwordTokenizer(folder / "tokenizer.json", spec.max_tokens)
+        inner = NgramTokenizer(NgramConfig.read(read_config(folder)), spec.max_tokens)
+    else:
+        inner = SubwordTokenizer(folder / "tokenizer.json", spec.max_tokens)
+    return TargetTokenizer(inner, spec.target) if spec.target else inner
+
+
+def _target_id(folder: Path, spec: Encoder) -> int | None:
+    """Raises ValueError where the spec asks for a target that is not one token."""
+    if spec.pooling != "mean+target":
+        return None
+    token = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(spec.target)
+    if token is None:
+        raise ValueError(f"target {spec.target!r} is not a token of {folder / 'tokenizer.json'}")
+    return int(token)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -80,7 +102,13 @@ def _load_transformer(folder: Path, spec: Encoder, config: Mapping[str, Any]) ->
             Foreign,
         )  # imports transformers, which takes seconds: only where nothing else will do
 
+        if spec.layers:
+            raise ValueError(f"layers {spec.layers} can be chosen for BERT-like encoders only")
         return Foreign(folder)
-    network = Bert(shape)
+    with torch.device(
+        "meta"
+    ):  # drawing random weights, only to overwrite them, takes longer than reading the real ones
+        network = Bert(shape, spec.layers)
+    network.to_empty(device="cpu")
     read_weights(network, load_file(folder / spec.weights))
     return network
