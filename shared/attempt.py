@@ -11,6 +11,7 @@ from shared.conclusion import conclude, refuse
 from shared.domain import Domain, Tools
 from shared.errors import Expired, Failure, Reject, Unavailable
 from shared.event import Arrival
+from shared.infer import deadline
 from shared.patience import pause, pauses
 from shared.store.outcome import Outcome
 
@@ -38,6 +39,7 @@ async def attempt(domain: Domain, piece: Piece, tools: Tools, beat: Callable[[],
         return _refuse(domain, piece, piece.reject)
     if arrival.deadline is None:
         return await _insist(domain, piece, tools, beat)
+    deadline.set(arrival.deadline)
     try:
         async with asyncio.timeout_at(arrival.deadline):
             return await _insist(domain, piece, tools, beat)

@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from google.protobuf import json_format
@@ -33,7 +34,12 @@ class Key:
 
     @property
     def prediction_id(self) -> str:
-        return str(uuid.uuid5(_NAMESPACE, "\x1f".join((self.domain, self.source, self.id))))
+        return _prediction_id(self.domain, self.source, self.id)
+
+
+@lru_cache(maxsize=4096)  # asked for several times while an event is in hand
+def _prediction_id(domain: str, source: str, id: str) -> str:  # noqa: A002 - CloudEvents' own name
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join((domain, source, id))))
 
 
 @dataclass(frozen=True, slots=True)

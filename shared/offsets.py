@@ -6,11 +6,13 @@ that our loop has finished; Faust's own acknowledgements only tell it when its b
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from shared.batches import Batches
 
 REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far less than broker_rebalance_timeout
 
@@ -23,7 +25,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.finished: dict[TP, int] = {}  # the next offset to read, by partition
-        self.abandon: Callable[[], None] = lambda: None  # gives up the batch in hand
+        self.batches: Batches | None = None  # what our loop has in hand
         self.assigned = False
 
     def finish(self, messages: Iterable[Any]) -> None:
@@ -54,15 +56,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        late = asyncio.get_running_loop().call_later(REVOKE_PATIENCE, lambda: self.abandon())
-        try:
-            await super().on_partitions_revoked(revoked)
-        finally:
+        """Commit what can be finished soon; give up the rest, which comes again, here or at another worker."""
+        if self.batches is not None:
+            late = asyncio.get_running_loop().call_later(REVOKE_PATIENCE, self.batches.abandon)
+            self.batches.close()
+            await self.batches.finished()
             late.cancel()
-            self.finished.clear()
+        await super().on_partitions_revoked(revoked)
+        self.finished.clear()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.finished.clear()
+        if self.batches is not None:
+            self.batches.reopen()
         await super().on_partitions_assigned(assigned, generation_id)
         self.assigned = True
 

@@ -68,9 +68,7 @@ class Service:
         methods = {
             verb: self._unary(verb, self._one),
             f"{verb}Batch": self._unary(f"{verb}Batch", self._batch),
-            f"{verb}Stream": grpc.stream_stream_rpc_method_handler(
-                self._stream, response_serializer=_serialise
-            ),
+            f"{verb}Stream": grpc.stream_stream_rpc_method_handler(self._stream, response_serializer=_serialise),
             "GetOutcome": self._unary("GetOutcome", self._get_outcome),
         }
         for name, method in domain.extra_methods.items():

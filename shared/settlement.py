@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -52,6 +53,15 @@ class Means:
     beat: Callable[[], None] = lambda: None  # called whenever work moves, or waits for something that is down
 
 
+@dataclass(frozen=True, slots=True)
+class WorkedOut:
+    """A batch whose handlers have answered; nothing of it is stored yet."""
+
+    pieces: list[Piece]
+    made: dict[Key, Outcome | Failure]  # of the events that were not known
+    failed: Unavailable | None = None  # there was no finding out which were known
+
+
 async def settle(
     domain: Domain, arrivals: Sequence[Arrival], means: Means, hang: float = HANG
 ) -> list[Settled | Failure]:
@@ -60,28 +70,62 @@ async def settle(
     A failure (Unavailable, Expired) is answered only to arrivals with a deadline, and means that nothing was stored for them.
     Without a deadline the call lasts as long as a dependency is down.
     """
+    return await put_down(domain, await work_out(domain, arrivals, means, hang), means)
+
+
+async def work_out(domain: Domain, arrivals: Sequence[Arrival], means: Means, hang: float = HANG) -> WorkedOut:
+    """The first half of `settle`: all but the storing. Events that are known already cost nothing here."""
     pieces = [_read(domain, arrival) for arrival in arrivals]
-    until = _latest(arrivals)
+    keys = list({piece.arrival.key for piece in pieces})
     try:
-        keys = list({piece.arrival.key for piece in pieces})
-        known = await persist(lambda: means.store.find(keys), until=until, beat=means.beat)
-        first: dict[Key, Piece] = {}
-        for piece in pieces:
-            if piece.arrival.key not in known:
-                first.setdefault(piece.arrival.key, piece)
-        made = dict(zip(first, await _handle(domain, list(first.values()), means, hang), strict=True))
-        fresh = [made_ for made_ in made.values() if isinstance(made_, Outcome)]
-        again = [
-            _again(piece)
-            for piece in pieces
-            if first.get(piece.arrival.key) is not piece and not isinstance(made.get(piece.arrival.key), Failure)
-        ]
+        known = await persist(lambda: means.store.find(keys), until=_latest(pieces), beat=means.beat)
+    except Unavailable as error:
+        return WorkedOut(pieces, {}, error)
+    first: dict[Key, Piece] = {}
+    for piece in pieces:
+        if piece.arrival.key not in known:
+            first.setdefault(piece.arrival.key, piece)
+    answers = await _handle(domain, list(first.values()), means, hang)
+    return WorkedOut(pieces, dict(zip(first, answers, strict=True)))
+
+
+async def put_down(domain: Domain, worked: WorkedOut, means: Means) -> list[Settled | Failure]:
+    """The second half of `settle`: one transaction, one answer for each arrival."""
+    pieces, made = worked.pieces, worked.made
+    if worked.failed is not None:
+        return [worked.failed] * len(pieces)
+    fresh = [each for each in made.values() if isinstance(each, Outcome)]
+    places = {outcome.place for outcome in fresh}
+    again = [
+        _again(piece)
+        for piece in pieces
+        if piece.arrival.place not in places and not isinstance(made.get(piece.arrival.key), Failure)
+    ]
+    try:
         with _storing(pieces):
-            places = await persist(lambda: _write(domain, means, fresh, again), until=until, beat=means.beat)
+            stored = await persist(lambda: _write(domain, means, fresh, again), until=_latest(pieces), beat=means.beat)
     except Unavailable as error:
         return [error] * len(pieces)
-    telemetry.batch_size.record(len(pieces), {"tidemill.domain": domain.name})
-    return [_answer(piece, made, places) for piece in pieces]
+    answers = [_answer(piece, made, stored) for piece in pieces]
+    _count(domain, answers)
+    return answers
+
+
+def _count(domain: Domain, answers: Sequence[Settled | Failure]) -> None:
+    telemetry.batch_size.record(len(answers), {"tidemill.domain": domain.name})
+    if telemetry.enabled():
+        kinds = Counter(_kind(answer) for answer in answers)
+        for (kind, reason), number in kinds.items():
+            attributes = {"tidemill.domain": domain.name, "tidemill.kind": kind, "tidemill.reason": reason}
+            telemetry.outcomes.add(number, attributes)
+
+
+def _kind(answer: Settled | Failure) -> tuple[str, str]:
+    if isinstance(answer, Failure):
+        return "returned", type(answer).__name__
+    if answer.reused:
+        return "refused", "ID_REUSED"
+    return ("known" if answer.known else answer.outcome.kind), answer.outcome.reason or ""
 
 
 def _read(domain: Domain, arrival: Arrival) -> Piece:
@@ -93,8 +137,8 @@ def _read(domain: Domain, arrival: Arrival) -> Piece:
     return Piece(arrival, message, digest(arrival, message), trace_id)
 
 
-def _latest(arrivals: Iterable[Arrival]) -> float | None:
-    deadlines = [arrival.deadline for arrival in arrivals]
+def _latest(pieces: Iterable[Piece]) -> float | None:
+    deadlines = [piece.arrival.deadline for piece in pieces]
     return None if None in deadlines else max((d for d in deadlines if d is not None), default=None)
 
 

@@ -2,36 +2,32 @@
 
 The only module (with `shared.offsets`) that knows Faust. Written the ordinary way Faust loses events; the rules that prevent it:
 one agent, concurrency 1; batches by `take_events`, decoded in the loop; nothing raised leaves the loop body; outcomes are stored,
-projected and published, all awaited, before the batch is finished; only finished offsets are ever committed.
+projected and published, all awaited, before the batch is finished; only finished offsets are ever committed (`shared.offsets`).
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import faust
 
-from shared import telemetry
+from shared.batches import Batches
 from shared.cloudevents import arrive
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.event import Arrival
 from shared.offsets import Consumer, Transport
-from shared.patience import complain, persist
+from shared.patience import complain
 from shared.publisher import Publisher
-from shared.records import record
 from shared.settings import Settings
-from shared.settlement import Means, settle
-from shared.store.outcome import Settled
+from shared.settlement import Means
 from shared.watchdog import Watchdog, exit_at_once
 
 log = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL = 900.0  # seconds: after this the broker evicts a member that takes no new events
-HUNG = 120.0  # seconds in which a batch neither moves nor waits visibly
 STALLED = 30.0  # seconds with a backlog and no batch taken: Faust's consumer can stall silently
 DRAIN = 20.0  # seconds that the batch in hand has to finish when the process stops
 
@@ -44,13 +40,9 @@ class Worker:
     ) -> None:
         self._domain = domain
         self._settings = settings
-        self._watchdog = watchdog
-        self._means = replace(means, beat=lambda: watchdog.beat("the batch"))
-        self._publisher = publisher
-        self._batch: asyncio.Task[None] | None = None
-        self._taken_at = 0.0
+        longest = MAX_POLL_INTERVAL * 0.9
+        self._batches = Batches(domain, means, publisher, watchdog, settings.batch_events, longest)
         self._waiting_since: float | None = None  # a backlog was seen that nothing is taken of
-        self._stopping = False
         self._app = self._wire()
 
     def _wire(self) -> Any:
@@ -83,20 +75,20 @@ class Worker:
 
         async def take(stream: Any) -> None:
             async for events in stream.take_events(settings.batch_events, settings.batch_within):
-                await self._guard(events)
+                await self._take(events)
 
         app.agent(topic, concurrency=1, name=self._domain.name)(take)
         return app
 
     async def start(self) -> None:
-        self._taken_at = asyncio.get_running_loop().time()
         await self._app.start()
-        self._consumer.abandon = self._abandon
+        self._consumer.batches = self._batches
 
     async def stop(self) -> None:
-        """Finish the batch in hand, commit, leave. What takes longer is left for the next process."""
-        self._stopping = True
-        late = asyncio.get_running_loop().call_later(DRAIN, self._abandon)
+        """Finish what is in hand, commit, leave. What takes longer is left for the next process."""
+        self._batches.close()
+        late = asyncio.get_running_loop().call_later(DRAIN, self._batches.abandon)
+        await self._batches.finished()
         await self._app.stop()
         late.cancel()
 
@@ -105,51 +97,11 @@ class Worker:
         consumer: Consumer = self._app.consumer
         return consumer
 
-    def _abandon(self) -> None:
-        if self._batch is not None:
-            log.warning("%s: giving up the batch in hand; its events come again", self._domain.name)
-            self._batch.cancel()
+    async def _take(self, events: Sequence[Any]) -> None:
+        messages = [event.message for event in events]
+        await self._batches.take([self._arrival(each) for each in messages], lambda: self._consumer.finish(messages))
 
-    async def _guard(self, events: Sequence[Any]) -> None:
-        """The loop body: whatever happens, nothing is raised, and only a batch that went through is finished."""
-        if self._stopping:
-            return
-        self._taken_at = asyncio.get_running_loop().time()
-        self._watchdog.watch("the batch", HUNG)
-        self._watchdog.watch("polling", MAX_POLL_INTERVAL * 0.9)
-        self._batch = asyncio.ensure_future(self._work(events))
-        try:
-            await asyncio.wait([self._batch])
-            if self._batch.cancelled():
-                return
-            error = self._batch.exception()
-            if error is not None:  # ours, not the domain's: going on could lose the batch
-                log.critical("%s: ending this process, nothing was committed", self._domain.name, exc_info=error)
-                exit_at_once()
-            self._consumer.finish(event.message for event in events)
-        finally:
-            self._watchdog.forget("the batch")
-            self._watchdog.forget("polling")
-            self._taken_at = asyncio.get_running_loop().time()
-            self._batch = None
-
-    async def _work(self, events: Sequence[Any]) -> None:
-        started = asyncio.get_running_loop().time()
-        settled = await settle(self._domain, [self._arrival(event) for event in events], self._means)
-        done = [each for each in settled if isinstance(each, Settled)]
-        if len(done) != len(events):
-            raise AssertionError("an event without a deadline was given back unsettled")
-        beat = self._means.beat
-        await asyncio.gather(
-            persist(lambda: self._means.projection.write(self._domain, done), beat=beat),
-            self._publisher.publish([record(self._domain, each) for each in done], beat),
-        )
-        attributes = {"messaging.destination.name": self._domain.requests}
-        telemetry.consumed.add(len(events), attributes)
-        telemetry.process_duration.record(asyncio.get_running_loop().time() - started, attributes)
-
-    def _arrival(self, event: Any) -> Arrival:
-        message = event.message
+    def _arrival(self, message: Any) -> Arrival:
         at = datetime.fromtimestamp(message.timestamp, UTC) if (message.timestamp or 0) > 0 else datetime.now(UTC)
         return arrive(
             self._domain.name,
@@ -170,8 +122,8 @@ class Worker:
         if self._app.crashed:
             log.critical("%s: Faust crashed (%r): ending this process", self._domain.name, self._app.crash_reason)
             exit_at_once()
-        silent = asyncio.get_running_loop().time() - self._taken_at
-        if self._batch is not None:
+        silent = asyncio.get_running_loop().time() - self._batches.touched
+        if self._batches.in_hand:
             self._waiting_since = None
             return silent < STALLED
         if not self._consumer.assigned:

@@ -1,0 +1,167 @@
+"""The batches that a stream worker has in hand: one being worked out while the one before it is put down.
+
+Without a timer: what arrives meanwhile piles up, and is the next batch. So a lone event waits for nothing, and a backlog goes in large
+batches.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from shared import telemetry
+from shared.domain import Domain
+from shared.event import Arrival
+from shared.patience import persist
+from shared.publisher import Publisher
+from shared.records import record
+from shared.settlement import Means, WorkedOut, put_down, work_out
+from shared.store.outcome import Settled
+from shared.watchdog import Watchdog, exit_at_once
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+HUNG = 120.0  # seconds in which a batch neither moves nor waits visibly
+
+
+class Batches:
+    """Events finish in the order in which they were taken, each only when its batch's outcomes are stored, projected and published.
+
+    Nothing is raised to whoever hands events over. After `abandon` nothing more finishes until `reopen`.
+
+    Args:
+        most: events in a batch.
+        longest: seconds after which a batch must be done, or the broker evicts this process.
+        end: how the process ends on a fault of ours, where going on could lose the batch.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        means: Means,
+        publisher: Publisher,
+        watchdog: Watchdog,
+        most: int,
+        longest: float,
+        end: Callable[[], None] = exit_at_once,
+    ) -> None:
+        self._domain = domain
+        self._means = replace(means, beat=lambda: watchdog.beat("the batch"))
+        self._publisher = publisher
+        self._watchdog = watchdog
+        self._most = most
+        self._longest = longest
+        self._end = end
+        self._open = True
+        self._pile: list[tuple[Sequence[Arrival], Callable[[], None]]] = []
+        self._moved = asyncio.Event()
+        self._round: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._last: asyncio.Task[object] | None = None  # the batch being put down
+        self.touched = 0.0  # when a batch was last taken or finished; the event loop's clock
+
+    @property
+    def in_hand(self) -> bool:
+        return bool(self._tasks)
+
+    async def take(self, arrivals: Sequence[Arrival], finish: Callable[[], None]) -> None:
+        """`finish` is called when these are finished. Returns at once, unless a whole batch waits already."""
+        if not self._open:
+            return
+        self._pile.append((arrivals, finish))
+        if self._round is None:
+            self._round = self._start(self._rounds())
+        while self._open and sum(len(events) for events, _ in self._pile) >= self._most:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _rounds(self) -> None:
+        try:
+            while self._pile:
+                taken = self._grab()
+                worked = await work_out(self._domain, [each for events, _ in taken for each in events], self._means)
+                if self._last is not None:
+                    await asyncio.wait([self._last])
+                self._last = self._start(self._finish(worked, [finish for _, finish in taken]))
+        finally:
+            self._round = None
+
+    def _grab(self) -> list[tuple[Sequence[Arrival], Callable[[], None]]]:
+        """As much of the pile as fits a batch, and at least one."""
+        taken = [self._pile.pop(0)]
+        size = len(taken[0][0])
+        while self._pile and size + len(self._pile[0][0]) <= self._most:
+            taken.append(self._pile.pop(0))
+            size += len(taken[-1][0])
+        self._moved.set()
+        return taken
+
+    async def finished(self) -> None:
+        """Returns when nothing is in hand."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def abandon(self) -> None:
+        """Give up what is in hand: nothing of it is finished, so all of it comes again."""
+        self.close()
+        if self._tasks:
+            log.warning("%s: giving up the batch in hand; its events come again", self._domain.name)
+        for task in self._tasks:
+            task.cancel()
+
+    def close(self) -> None:
+        """Take nothing more. What is in hand may finish; what waits behind it comes again."""
+        self._open = False
+        self._pile.clear()
+        self._moved.set()
+
+    def reopen(self) -> None:
+        """Take events again; only to be called when nothing is in hand."""
+        self._open = True
+
+    def _start(self, work: Awaitable[T]) -> "asyncio.Task[T]":
+        if not self._tasks:
+            self._watchdog.watch("the batch", HUNG)
+            self._watchdog.watch("polling", self._longest)
+        task: asyncio.Task[T] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        self._touch()
+        return task
+
+    def _ended(self, task: "asyncio.Task[T]") -> None:
+        self._tasks.discard(task)
+        self._touch()
+        if not self._tasks:
+            self._watchdog.forget("the batch")
+            self._watchdog.forget("polling")
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # ours, not the domain's
+            log.critical("%s: ending this process; nothing unfinished was committed", self._domain.name, exc_info=error)
+            self.abandon()
+            self._end()
+
+    def _touch(self) -> None:
+        self.touched = asyncio.get_running_loop().time()
+        self._watchdog.beat("the batch")
+        self._watchdog.beat("polling")
+
+    async def _finish(self, worked: WorkedOut, finish: Sequence[Callable[[], None]]) -> None:
+        started = asyncio.get_running_loop().time()
+        settled = await put_down(self._domain, worked, self._means)
+        done = [each for each in settled if isinstance(each, Settled)]
+        if len(done) != len(settled):
+            raise AssertionError("an event without a deadline was given back unsettled")
+        beat = self._means.beat
+        await asyncio.gather(
+            persist(lambda: self._means.projection.write(self._domain, done), beat=beat),
+            self._publisher.publish([record(self._domain, each) for each in done], beat),
+        )
+        for each in finish:
+            each()
+        attributes = {"messaging.destination.name": self._domain.requests}
+        telemetry.consumed.add(len(done), attributes)
+        telemetry.process_duration.record(asyncio.get_running_loop().time() - started, attributes)
