@@ -47,14 +47,18 @@ def await_ready(part: Part, process: subprocess.Popen[bytes], log: Path, within:
         time.sleep(0.05)
 
 
-def stop(part: Part, process: subprocess.Popen[bytes]) -> None:
-    """Asks for an orderly end, kills what has not ended after the part's grace, and collects it."""
+def stop(part: Part, process: subprocess.Popen[bytes]) -> bool:
+    """Asks for an orderly end and collects it; what has not ended after the part's grace is killed, and False returned."""
+    orderly = True
     if process.poll() is None:
         process.send_signal(part.stop)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(part.grace)
+        except subprocess.TimeoutExpired:
+            orderly = False
     kill_group(process.pid)
     process.wait()
+    return orderly
 
 
 def kill_group(pid: int) -> None:

@@ -72,11 +72,10 @@ class Crew:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Ends every part: first those that use the servers, then the servers."""
+        """Ends every part, after those that use it."""
         self.phase = "stopping"
-        servers = [keeper for keeper in self._keepers if keeper.part.server]
-        await asyncio.gather(*(keeper.stop() for keeper in self._keepers if not keeper.part.server))
-        await asyncio.gather(*(keeper.stop() for keeper in servers))
+        for layer in sorted({keeper.part.layer for keeper in self._keepers}):
+            await asyncio.gather(*(keeper.stop() for keeper in self._keepers if keeper.part.layer == layer))
         state.forget(self.data)
 
     def _show(self) -> None:

@@ -52,7 +52,8 @@ class Keeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._process is not None:
-            await asyncio.to_thread(child.stop, self.part, self._process)
+            if not await asyncio.to_thread(child.stop, self.part, self._process):
+                self._say(f"{self.part.name} had not ended after {self.part.grace:.0f} s, and was killed")
             self._process = None
         self._show(ready=False, missing="it is stopped")
 

@@ -17,7 +17,7 @@ class Part:
         environment: added to the parent's.
         stop: the signal that asks for an orderly end.
         grace: seconds that an orderly end may take before the process is killed.
-        server: others of the stack use it, so it ends after them.
+        layer: parts of lower layers use it, so it ends after them: 0 domains, 1 inference, 2 servers.
     """
 
     name: str
@@ -27,4 +27,4 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop: signal.Signals = signal.SIGTERM
     grace: float = 20
-    server: bool = False
+    layer: int = 0

@@ -90,4 +90,4 @@ def _process(
         "TIDEMILL_DATA": str(scratch),
     }
     command = (sys.executable, "-m", module, role)
-    return Part(name, command, address, partial(health.probe, address), environment)
+    return Part(name, command, address, partial(health.probe, address), environment, layer=int(name == "inference"))

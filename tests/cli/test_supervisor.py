@@ -125,7 +125,7 @@ async def test_stop_ends_servers_last(tmp_path):
     """A server ends only after the parts that use it have."""
     crew = Crew(tmp_path, lambda line: None)
     user, server = listener("user"), listener("server")
-    server = type(server)(server.name, server.command, server.address, server.probe, server=True)
+    server = type(server)(server.name, server.command, server.address, server.probe, layer=2)
     keepers = [crew.start(server), crew.start(user)]
     await crew.ready(keepers, 60)
     order = []

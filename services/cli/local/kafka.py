@@ -80,7 +80,7 @@ def prepare(folder: Path, say: Callable[[str], None] = lambda line: None, memory
     if memory is None:
         memory = [f"-XX:AOTCache={quick()}", "-Xlog:aot=off", "-Xlog:cds=off"] if quick().exists() else []
     command = (java[0], *options, *memory, *java[1:], "kafka.Kafka", str(properties))
-    return Part("kafka", command, address, lambda: probe(address), server=True)
+    return Part("kafka", command, address, lambda: probe(address), layer=2)
 
 
 def quick() -> Path:

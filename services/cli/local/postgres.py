@@ -38,7 +38,7 @@ def prepare(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
     options = [f"-c{name}={value}" for name, value in {**_SETTINGS, **settings, "port": str(number)}.items()]
     url = f"postgresql://{USER}:{password}@127.0.0.1:{number}/{USER}"
     command = (*_as_ordinary_user(), str(tools / "postgres"), "-D", str(cluster), *options)
-    return Part("postgres", command, url, lambda: _probe(tools, number), stop=signal.SIGINT, server=True)
+    return Part("postgres", command, url, lambda: _probe(tools, number), stop=signal.SIGINT, layer=2)
 
 
 def programs() -> Path:

@@ -30,7 +30,7 @@ def prepare(folder: Path) -> Part:
     with os.fdopen(os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
         output.write("\n".join(settings) + "\n")
     url = f"redis://:{password}@127.0.0.1:{number}/0"
-    return Part("valkey", (str(get_binary_path()), str(configuration.resolve())), url, lambda: _probe(url), server=True)
+    return Part("valkey", (str(get_binary_path()), str(configuration.resolve())), url, lambda: _probe(url), layer=2)
 
 
 def _probe(url: str) -> str:
