@@ -143,9 +143,9 @@ class Traffic:
             head="intent",
             label=chance.choice(shipped("intent/intents.jsonl"))["intent"],
             annotator=f"a-{chance.randrange(9)}",
-            comment=key.id,
+            comment=f"{key.source}/{key.id}",  # so that each can be found among the judgements
         )
-        return request, "PREDICTION_UNKNOWN" if wrong else ""
+        return request, "UNKNOWN_PREDICTION" if wrong else ""
 
 
 @cache

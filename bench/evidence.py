@@ -1,9 +1,10 @@
 """Reads what a stack kept: rows from Postgres, records from its topics."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from bench.check import Published, Stored
 from shared.event import Key
@@ -46,28 +47,24 @@ async def query(postgres: str, statement: str, *values: object) -> list[Any]:
 
 async def published(kafka: str, domains: list[str], source: str) -> list[Published]:
     """Every record of the domains' results and dead-letter topics that is about an event of `source`."""
+    return await asyncio.to_thread(_published, kafka, domains, source)
+
+
+def _published(kafka: str, domains: list[str], source: str) -> list[Published]:
     topics = [f"{domain}.{kind}.v1" for domain in domains for kind in ("results", "dead-letters")]
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
+    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
-        partitions = [TopicPartition(topic, number) for topic in topics for number in await _numbers(consumer, topic)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        left = {place for place, end in ends.items() if end > (await consumer.position(place))}
+        places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(places)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(places)
         found: list[Published] = []
-        while left:
-            for place, records in (await consumer.getmany(timeout_ms=1_000)).items():
+        while any(consumer.position(place) < ends[place] for place in places):
+            for records in consumer.poll(timeout_ms=500).values():
                 found += [each for record in records if (each := _read(record, source)) is not None]
-                if records[-1].offset + 1 >= ends[place]:
-                    left.discard(place)
         return found
     finally:
-        await consumer.stop()
-
-
-async def _numbers(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer.topics()
-    return consumer.partitions_for_topic(topic) or set()
+        consumer.close()
 
 
 def _read(record: Any, source: str) -> Published | None:

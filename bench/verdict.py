@@ -62,8 +62,9 @@ def _open(books: dict[str, Any]) -> list[str]:
 async def _judgements(postgres: str, doors: Doors) -> list[str]:
     """Feedback is applied once."""
     mine = [key for key, planned in doors.planned.items() if key.domain == "feedback" and not planned.reason]
-    times = await evidence.judged(postgres, [key.id for key in mine])
-    return [f"feedback {key.id}: applied {times.get(key.id, 0)} times" for key in mine if times.get(key.id, 0) != 1]
+    times = await evidence.judged(postgres, [f"{key.source}/{key.id}" for key in mine])
+    counts = ((key.id, times.get(f"{key.source}/{key.id}", 0)) for key in mine)
+    return [f"feedback {name}: applied {count} times" for name, count in counts if count != 1]
 
 
 async def _clashes(postgres: str, source: str, doors: Doors) -> list[str]:

@@ -16,8 +16,11 @@ from shared.event import MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, che
 from shared.store.outcome import Outcome, Settled
 
 
-def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Headers) -> Arrival:
+def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Headers, run: str) -> Arrival:
     """A `<Domain>Call` as an arrival. An event without an id gets one, which orders by time; without a source, the domain's topic.
+
+    Args:
+        run: the server's, by which `tidemill status` finds what a killed one had stored.
 
     Raises:
         Reject: the event cannot be named so: there is no key to store an outcome under.
@@ -39,7 +42,7 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
         payload=payload,
         content_type=PROTOBUF,
         door="grpc",
-        place=f"grpc:{uuid.uuid4().hex}",
+        place=f"grpc:{run}/{uuid.uuid4().hex}",
         arrived_at=datetime.now(UTC),
         caller=caller,
         subject=event.subject,

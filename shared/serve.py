@@ -203,12 +203,13 @@ class Service:
             self._projector.add(each for each in settled if isinstance(each, Settled))
             return settled
         finally:
-            ended = sum(isinstance(each, Settled) and not each.reused for each in settled)
+            ended = sum(isinstance(each, Settled) for each in settled)
             for i in range(len(arrivals)):
                 self._tally.end(settled=i < ended)
 
     def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
-        return arrive(self._domain, call, _metadata(context).get("tidemill-caller", ""), deadline, _trace(context))
+        caller = _metadata(context).get("tidemill-caller", "")
+        return arrive(self._domain, call, caller, deadline, _trace(context), self._tally.run)
 
     def _parse(self, kind: type[Message], data: bytes) -> Any:
         try:

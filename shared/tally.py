@@ -1,4 +1,8 @@
-"""Counting what a gRPC server accepted and how it ended, in Postgres within half a second, so that nothing can vanish unseen."""
+"""Counting what a gRPC server accepted and how it ended, in Postgres within half a second, so that nothing can vanish unseen.
+
+A server that is killed takes its last quarter of a second with it. What it had stored by then names the run that took the call
+(`Tally.run`, in the arrival's place), so that whoever counts can tell those calls from the ones that ended with the process.
+"""
 
 import asyncio
 import uuid
@@ -16,11 +20,15 @@ class Books(Protocol):
 
 
 class Tally:
-    """accepted = settled + returned + still in hand. `returned`: the caller was told that there is no outcome of this call."""
+    """accepted = settled + returned + still in hand.
+
+    `settled`: there is a row for the call: an outcome, a repeat or an incident. `returned`: there is none, and the caller was told.
+    """
 
     def __init__(self, domain: str, instance: str, books: Books) -> None:
         self._domain = domain
-        self._run = f"{instance}/{uuid.uuid4().hex[:12]}"
+        self.run = uuid.uuid4().hex[:12]
+        self._instance = f"{instance}/{self.run}"
         self._books = books
         self._written: tuple[int, int, int] | None = None
         self.accepted = self.settled = self.returned = 0
@@ -58,5 +66,7 @@ class Tally:
         """
         now = (self.accepted, self.settled, self.returned)
         if now != self._written:
-            await self._books.record_calls(self._domain, self._run, accepted=now[0], settled=now[1], returned=now[2])
+            await self._books.record_calls(
+                self._domain, self._instance, accepted=now[0], settled=now[1], returned=now[2]
+            )
             self._written = now

@@ -17,7 +17,25 @@ from services.cli.problem import Problem
 from shared.settings import Settings
 
 # One row for each domain that has any.
+#
+# Calls are counted by the run of the server that took them. What a run has stored says which run it was, since a server that is killed
+# does not count its last quarter of a second: it accepted at least what it stored. A run is over when its successor has begun, or when
+# no deadline can keep a call of it open; what it had neither stored nor settled by then ended with it, and its callers saw that.
 _COUNTS = """
+WITH stored AS (
+    SELECT domain, split_part(substr(place, 6), '/', 1) AS run, count(*) AS stored
+    FROM (SELECT domain, place FROM outcomes WHERE door = 'grpc'
+          UNION ALL SELECT domain, place FROM repeats UNION ALL SELECT domain, place FROM incidents) AS arrivals
+    WHERE place LIKE 'grpc:%/%' GROUP BY 1, 2
+), counted AS (
+    SELECT domain, split_part(instance, '/', -1) AS run, accepted, settled, returned,
+           seen_at < now() - interval '65 seconds' OR seen_at < max(seen_at) OVER (
+               PARTITION BY domain, regexp_replace(instance, '/[^/]*$', '')) AS over
+    FROM calls
+), runs AS (
+    SELECT domain, greatest(accepted, stored) AS accepted, greatest(settled, stored) AS kept, returned, coalesce(over, true) AS over
+    FROM counted FULL JOIN stored USING (domain, run)
+)
 SELECT domain, sum(results)::bigint AS results, sum(dead_letters)::bigint AS dead_letters, sum(repeats)::bigint AS repeats,
        sum(refused)::bigint AS refused, sum(calls)::bigint AS calls, sum(returned)::bigint AS returned
 FROM (
@@ -25,8 +43,9 @@ FROM (
            0 AS repeats, 0 AS refused, 0 AS calls, 0 AS returned FROM outcomes GROUP BY domain
     UNION ALL SELECT domain, 0, 0, count(*), 0, 0, 0 FROM repeats GROUP BY domain
     UNION ALL SELECT domain, 0, 0, 0, count(*), 0, 0 FROM incidents GROUP BY domain
-    UNION ALL SELECT domain, 0, 0, 0, 0, sum(accepted), sum(returned) FROM calls GROUP BY domain
-) AS counted GROUP BY domain
+    UNION ALL SELECT domain, 0, 0, 0, 0, sum(accepted), sum(CASE WHEN over THEN accepted - kept ELSE least(returned, accepted - kept) END)
+              FROM runs GROUP BY domain
+) AS everything GROUP BY domain
 """
 _STORED = ("results", "dead_letters", "repeats", "refused", "calls", "returned")
 

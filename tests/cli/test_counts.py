@@ -65,6 +65,50 @@ def test_each_column_is_counted_at_its_own_source(settings):
     assert set(after) == {"intent", "risk", "imaging", "feedback"}
 
 
+def call(settings, statements):
+    async def run():
+        connection = await asyncpg.connect(settings.postgres)
+        await connection.execute(statements)
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def note(instance, accepted, settled, returned, age=0):
+    return (
+        "INSERT INTO calls (domain, instance, accepted, settled, returned, seen_at) VALUES "
+        f"('risk', '{instance}', {accepted}, {settled}, {returned}, now() - interval '{age} seconds');"
+    )
+
+
+def store(run, number):
+    columns = "domain, source, id, digest, kind, body, caller, subject, door, place, trace_id, event_time, arrived_at"
+    return (
+        f"INSERT INTO outcomes ({columns}) VALUES ('risk', 's', '{run}-{number}', decode(repeat('00', 32), 'hex'), 'result', '', "
+        f"'c', '', 'grpc', 'grpc:{run}/{number}', '', now(), now());"
+    )
+
+
+@pytest.mark.parametrize(
+    ("noted", "stored", "accepted", "returned", "pending"),
+    [
+        ([("a/one", 5, 5, 0)], 5, 5, 0, 0),  # at rest
+        ([("a/one", 5, 3, 1)], 3, 5, 1, 1),  # one is in hand
+        ([("a/one", 5, 3, 0, 2), ("a/two", 0, 0, 0)], 4, 5, 1, 0),  # killed with one in hand
+        ([("a/one", 1, 1, 0, 2), ("a/two", 0, 0, 0)], 4, 4, 0, 0),  # killed before it had counted three
+        ([("a/one", 5, 3, 0, 70)], 4, 5, 1, 0),  # gone for good
+        ([], 2, 2, 0, 0),  # killed before it had counted anything
+        ([("a/one", 5, 5, 0, 2), ("a/two", 0, 0, 0)], 4, 5, 0, 1),  # it said that five were settled: one row is lost
+    ],
+)
+def test_killed_server_leaves_the_books_in_balance(settings, noted, stored, accepted, returned, pending):
+    """What a server stored and had not counted is accepted; what ended with it was returned; what is lost shows as pending."""
+    call(settings, "".join(note(*each) for each in noted) + "".join(store("one", number) for number in range(stored)))
+    row = counts.count(settings)["risk"]
+    kafka_before = row.accepted_kafka
+    assert (row.accepted_grpc, row.returned, row.pending - kafka_before) == (accepted, returned, pending)
+
+
 def test_lost_event_shows_as_pending():
     """Accepted does not follow from the outcomes: one that is missing is seen."""
     whole = Counts(10, 0, 9, 1, 0, 0, 0, 0)

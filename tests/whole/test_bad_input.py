@@ -174,7 +174,7 @@ async def test_feedback_for_an_unknown_prediction(stack: Local) -> None:
     good, bad = Key("feedback", source, "good"), Key("feedback", source, "bad")
     await put(stack, [Event(good, known), Event(bad, unknown)])
     rows = await outcomes(stack, [good, bad])
-    assert (rows[good]["kind"], rows[bad]["reason"]) == ("result", "PREDICTION_UNKNOWN")
+    assert (rows[good]["kind"], rows[bad]["reason"]) == ("result", "UNKNOWN_PREDICTION")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await ask(stack, Key("feedback", source, "called"), unknown)
     assert refused.value.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
