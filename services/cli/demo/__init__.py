@@ -1,0 +1,1 @@
+"""The main job, run before your eyes: events in, answers out, people's corrections back into a better model."""

@@ -19,7 +19,7 @@ _OUTCOMES = """
 SELECT o.place, o.domain, o.source, o.id, o.kind, o.reason
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (domain, source, id) JOIN outcomes o USING (domain, source, id)
 """
-_REFUSED = "SELECT place, reason FROM incidents WHERE domain = $1 AND place = ANY($2::text[])"
+_REFUSED = "SELECT place, reason FROM incidents WHERE domain = ANY($1::text[]) AND place = ANY($2::text[])"
 
 
 @dataclass(slots=True)
@@ -96,6 +96,6 @@ async def _ended(connection: Any, keys: set[Key]) -> dict[Key, tuple[str, str, s
 
 
 async def _refused(connection: Any, events: Mapping[str, Key]) -> dict[str, str]:
-    domain = next(iter(events.values())).domain
-    rows = await connection.fetch(_REFUSED, domain, list(events))
+    domains = {key.domain for key in events.values()}
+    rows = await connection.fetch(_REFUSED, list(domains), list(events))
     return {row[0]: row[1] for row in rows}

@@ -1,0 +1,78 @@
+"""From corrections to a better model: training, the gate, and the swap while everything runs."""
+
+import subprocess
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from protos import intent_pb2
+from services.cli import state
+from services.cli.demo.lesson import DOMAIN, LABEL, label, question
+from services.cli.models import ask
+from services.cli.problem import Problem
+from services.cli.stack import Stack
+from services.cli.train import training
+from shared.ledger import Entry
+
+APPROVER = "demo"
+_SWAP_WITHIN = 90.0  # seconds
+
+
+def live(stack: Stack) -> Entry:
+    """What the ledger says is live for the demo's domain."""
+    entry = ask(stack.settings, lambda ledger: ledger.live(DOMAIN))
+    if entry is None:
+        raise Problem(f"no {DOMAIN} model is live: `tidemill up` trains the starters")
+    return entry
+
+
+def unlearn(stack: Stack, console: Console, asked: Sequence[str]) -> None:
+    """Rolls back what an earlier run of the demo taught, so that there is something to teach; another's model is left alone."""
+    now = live(stack)
+    if now.approver != APPROVER or any(label(question(stack, text)) != LABEL for text in asked):
+        return
+    reason = "the demo forgets what an earlier run of it taught, to teach it again"
+    back = ask(stack.settings, lambda ledger: ledger.rollback(DOMAIN, approver=APPROVER, reason=reason))
+    console.print(
+        f"an earlier run of this demo has taught {now.version} the answer already: rolled back to {back.version}"
+        f" (ledger entry {back.seq}), without a restart"
+    )
+    await_swap(stack, back.version, asked[0])
+
+
+def retrain(stack: Stack, console: Console) -> None:
+    """Trains with people's corrections, its words on screen; the gate decides whether the new version goes live.
+
+    Raises:
+        Problem: it failed, or the gate refused.
+    """
+    with training(stack, "train", DOMAIN, "--with-feedback", "--approver", APPROVER, stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            console.print(Text(f"│ {line.rstrip()}", "dim"), soft_wrap=True)
+    if job.returncode:
+        raise Problem(
+            f"training ended with status {job.returncode}: the gate refused, or it failed; its words are above"
+        )
+
+
+def await_swap(stack: Stack, version: str, text: str) -> tuple[intent_pb2.IntentResult, float]:
+    """Asks until `version` answers; returns its answer, and the seconds until then.
+
+    Raises:
+        Problem: it does not answer in time.
+    """
+    began = time.monotonic()
+    while (answer := question(stack, text)).answer.model.version != version:
+        if time.monotonic() - began > _SWAP_WITHIN:
+            raise Problem(f"{DOMAIN} {version} is live in the ledger, and {answer.answer.model.version} still answers")
+        time.sleep(0.2)
+    return answer, time.monotonic() - began
+
+
+def inference_pid(stack: Stack) -> int | None:
+    """Which process answers, to show that it is still the same; None where it is not this supervisor's."""
+    pid: int | None = state.read(stack.data).get("processes", {}).get("inference", {}).get("pid")
+    return pid
