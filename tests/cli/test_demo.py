@@ -15,9 +15,13 @@ from services.cli.problem import Problem
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_cast_has_at_least_300_events_of_all_domains_and_some_that_are_wrong():
+@pytest.fixture(scope="module")
+def events():
+    return cast("demo/a", seed=1)
+
+
+def test_the_cast_has_at_least_300_events_of_all_domains_and_some_that_are_wrong(events):
     """So many of each, ten that cannot succeed for ten reasons, five repeats; every one fits on its topic."""
-    events = cast("demo/x", seed=1)
     names = Counter(name for name, _ in events)
     assert set(names) == {"imaging", "intent", "risk"}
     assert sum(SHARES.values()) >= 300
@@ -27,17 +31,16 @@ def test_the_cast_has_at_least_300_events_of_all_domains_and_some_that_are_wrong
     assert {name for name, draft in events if _shows_well(draft)} == set(SHARES)
 
 
-def test_an_odd_event_never_comes_before_the_one_it_copies():
+def test_an_odd_event_never_comes_before_the_one_it_copies(events):
     """A repeat must be the second of its id, or nothing would be shown by it."""
-    events = cast("demo/x", seed=1)
     requests = [draft for _, draft in events]
     twice = [draft for draft in requests if sum(draft is other for other in requests) == 2]
     assert len({id(draft) for draft in twice}) == TWICE
 
 
-def test_another_run_is_another_source_and_the_same_seed_the_same_events():
+def test_another_run_is_another_source_and_the_same_seed_the_same_events(events):
     """Running the demo twice on one folder makes new events, not repeats."""
-    first, second = ([sent.event for sent in records(cast(source, 1))] for source in ("demo/a", "demo/b"))
+    first, second = ([sent.event for sent in records(sending)] for sending in (events, cast("demo/b", seed=1)))
     assert [event.id for event in first] == [event.id for event in second]
     assert not set(first) & set(second)
 
