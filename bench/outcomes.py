@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -50,20 +51,21 @@ class Watch:
         return True
 
     async def _watch(self) -> None:
-        connection: Any = None
         while True:
-            try:
-                if connection is None:
-                    connection = await asyncpg.connect(self._postgres, timeout=2)
-                rows = await connection.fetch(_NEW, self._domains, self._source, timeout=5)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                if connection is not None:
-                    connection.terminate()
-                connection, rows = None, []
-            self._note(rows)
-            async with self._moved:
-                self._moved.notify_all()
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._follow(await asyncpg.connect(self._postgres, timeout=2))
             await asyncio.sleep(_EVERY)
+
+    async def _follow(self, connection: Any) -> None:
+        """Looks again and again until the connection breaks."""
+        try:
+            while True:
+                self._note(await connection.fetch(_NEW, self._domains, self._source, timeout=5))
+                async with self._moved:
+                    self._moved.notify_all()
+                await asyncio.sleep(_EVERY)
+        finally:
+            connection.terminate()
 
     def _note(self, rows: Collection[Any]) -> None:
         now = time.time()
