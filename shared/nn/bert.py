@@ -78,16 +78,22 @@ class Bert(nn.Module):
         self.types = nn.Embedding(shape.types, shape.width)
         self.norm = nn.LayerNorm(shape.width, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
+        # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
+        self.padded_attention: bool | None = None  # None: as suits the device
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
 
     def forward(self, packed: Packed) -> Tensor:
-        spans = _Spans(packed)
+        padded = self.padded_attention if self.padded_attention is not None else packed.ids.device.type != "cpu"
+        spans = _Spans(packed, padded)
         hidden = self.words(packed.ids) + self.positions(spans.positions + self.shape.first_position)
         hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
         hidden = self.dropout(self.norm(hidden))
-        for layer in self.layers:
+        kept: dict[int, Tensor] = {}
+        for number, layer in enumerate(self.layers[: max(self.outputs)], 1):
             hidden = layer(hidden, spans)
-        return hidden  # type: ignore[no-any-return]
+            if number in self.outputs:
+                kept[number] = hidden
+        return torch.cat([kept[number] for number in self.outputs], 1) if len(kept) > 1 else hidden
 
 
 class _Layer(nn.Module):
@@ -112,12 +118,11 @@ class _Layer(nn.Module):
 class _Spans:
     """Where each text lies in a packed batch."""
 
-    def __init__(self, packed: Packed) -> None:
-        self.lengths, device = packed.lengths, packed.ids.device
+    def __init__(self, packed: Packed, padded: bool) -> None:
+        device = packed.ids.device
         self.groups = tuple((length, sum(1 for _ in same)) for length, same in groupby(packed.lengths))
         self.positions = torch.cat([torch.arange(length).repeat(rows) for length, rows in self.groups]).to(device)
-        # Many small launches cost more than padding does on a GPU; on a CPU it is the other way round.
-        self.mask = pad(packed, 0)[2] if device.type != "cpu" else None
+        self.mask = pad(packed, 0)[2] if padded else None
 
     def attend(self, qkv: Tensor, heads: int) -> Tensor:
         """[tokens, 3 * width] to [tokens, width]; each text attends to itself."""
