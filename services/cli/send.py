@@ -9,6 +9,7 @@ from rich.console import Console
 from services.cli.argument import DomainName, contract_of
 from services.cli.contract import Contract
 from services.cli.needs import stack_with
+from services.cli.problem import Problem
 from services.cli.sending.draft import record
 from services.cli.sending.intake import KINDS, Options
 from services.cli.sending.plan import Plan, drafts
@@ -89,6 +90,8 @@ def deliver(
 
 def finish(sent: Sent, settings: Settings, wait: float, console: Console) -> None:
     """Waits for the outcomes if asked to, reports, and ends with status 1 unless all went well."""
+    if not sent.sent:
+        raise Problem("there was nothing to send: no line with a text in it")
     tally = _wait(settings, sent, wait, console) if wait else None
     _report(sent, tally, console)
     if sent.acknowledged < sent.sent or (tally and tally.pending):

@@ -71,8 +71,11 @@ def latest(lines: Iterable[dict[str, Any]]) -> RenderableType:
 def described(line: dict[str, Any]) -> tuple[str, str, str, str, str]:
     """A line of the feed as a person reads it: clock, domain, decision, confidence, why."""
     clock = datetime.fromisoformat(line["time"]).astimezone().strftime("%H:%M:%S")
-    label, decision = str(line.get("reason") or line.get("label") or ""), str(line.get("decision") or "")
-    words = " ".join(filter(None, (decision.removeprefix("DECISION_").lower().replace("_", " "), label)))
+    label = line.get("reason") or (
+        line.get("label") if "confidence" in line else ""
+    )  # else it is no answer: a language
+    decision = str(line.get("decision") or "").removeprefix("DECISION_").lower().replace("_", " ")
+    words = " ".join(filter(None, (decision, label))) or "answered"
     sure = f"{line['confidence']:.0%}" if "confidence" in line else ""
     return clock, line["domain"], words, sure, str(line.get("why", ""))
 
@@ -81,9 +84,8 @@ def processes(board: Board) -> Text:
     """One mark a process: ● serves, ○ does not; and how often it was started again."""
     text = Text()
     for name, process in board.processes.items():
-        again = f" ({process['restarts']} restarts)" if process["restarts"] else ""
-        text.append("● " if process["ready"] else "○ ", "green" if process["ready"] else "red")
-        text.append(f"{name}{again}  ")
+        text.append("●" if process["ready"] else "○", "green" if process["ready"] else "red")
+        text.append(f"{name}×{process['restarts']}  " if process["restarts"] else f"{name}  ")
     return text
 
 
