@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.inference import refusal
+from services.inference.gate import Gate
 from services.inference.scheduler import DEFAULT_PRIORITY, Batch, Lane, Scheduler, Unit
 
 log = logging.getLogger(__name__)
@@ -60,19 +61,22 @@ class Ticket:
 
 
 class Engine:
-    """`start` it on the event loop, `compute` there, `stop` it when no call is left."""
+    """`start` it on the event loop, `compute` there what `gate` let in, `stop` it when no call is left."""
 
     def __init__(self) -> None:
+        self.gate = Gate()
         self._scheduler = Scheduler()
         self._work = threading.Condition()  # guards the scheduler
         self._stopping = False
         self._speed = 0.0  # cost a second, lately
         self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
         self._loop: asyncio.AbstractEventLoop
+        self.fault: asyncio.Future[None]  # ends, with what ended it, should the device thread die
         self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: None  # told on the event loop
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.fault = self._loop.create_future()
         self._thread.start()
 
     async def stop(self) -> None:
@@ -80,6 +84,11 @@ class Engine:
             self._stopping = True
             self._work.notify()
         await asyncio.to_thread(self._thread.join)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that no batch has taken yet."""
+        return self._scheduler.waiting
 
     def drain_time(self) -> float:
         """Seconds until what waits now is computed, at the speed of late; between 0.05 and 30."""
@@ -112,12 +121,20 @@ class Engine:
 
     def _serve(self) -> None:
         """The device thread."""
-        while (batch := self._next()) is not None:
-            started = time.monotonic()
-            failed = _run(batch, started)
-            seconds = time.monotonic() - started
+        try:
+            while (batch := self._next()) is not None:
+                self._pass(batch)
+        except BaseException as error:  # without this thread nothing is ever answered: the process must know, and end
+            self._loop.call_soon_threadsafe(self.fault.set_exception, error)
+            raise
+
+    def _pass(self, batch: Batch) -> None:
+        started = time.monotonic()
+        failed = _run(batch, started)
+        seconds = time.monotonic() - started
+        if batch.units:
             self._speed = _blend(self._speed, sum(unit.cost for unit in batch.units) / max(seconds, 1e-6))
-            self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
+        self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
 
     def _next(self) -> Batch | None:
         """Waits for rows; None: the engine stops and nothing is left to do."""
@@ -130,7 +147,8 @@ class Engine:
 
     def _deliver(self, batch: Batch, failed: set[Ticket], seconds: float) -> None:
         """On the event loop."""
-        self.on_batch(batch, seconds)
+        if batch.units:
+            self.on_batch(batch, seconds)
         for ticket in {unit.owner for unit in batch.expired}:
             _end(ticket, refusal.expired())
         for ticket in failed:

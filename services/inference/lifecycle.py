@@ -95,7 +95,6 @@ class Lifecycle:
         self._registry.install(served)
         self._digests[key] = pointer.bundle_digest
         self._refused.pop(model, None)
-        del served
         await asyncio.to_thread(self._loader.release)
         await self._announce(model)
         log.info("%s %s is live, after %.2f s", model, pointer.version, time.monotonic() - began)

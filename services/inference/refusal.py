@@ -24,8 +24,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer
         return f"{self.reason}: {self.detail}"
 
     def metadata(self) -> tuple[tuple[str, bytes], ...]:
-        """Trailing metadata that holds the same as google.rpc.Status."""
-        status = status_pb2.Status(code=self.code.value[0], message=self.detail)
+        """Trailing metadata that holds the same as google.rpc.Status, whose message must be the call's own text."""
+        status = status_pb2.Status(code=self.code.value[0], message=str(self))
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN))
         if self.fields:
             violation = error_details_pb2.BadRequest.FieldViolation

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -64,12 +65,14 @@ async def serve(settings: Settings) -> None:
             following = asyncio.ensure_future(
                 _follow(settings, Lifecycle(registry, Loader(settings.models, engine), announce))
             )
-            told = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([following, told], return_when=asyncio.FIRST_COMPLETED)
+            told: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+            ends: tuple[asyncio.Future[None], ...] = (following, engine.fault)
+            await asyncio.wait((told, *ends), return_when=asyncio.FIRST_COMPLETED)
             await health.enter_graceful_shutdown()
             told.cancel()
-            if following.done():
-                following.result()
+            for end in ends:
+                if end.done():
+                    end.result()  # raises what ended it
             following.cancel()
             await importing
     finally:

@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 from opentelemetry.trace import SpanKind
 
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
-from services.inference import refusal
+from services.inference import metrics, refusal
 from services.inference.calls import Context, read_call
 from services.inference.engine import Call, Engine
-from services.inference.gate import Full, Gate
+from services.inference.gate import Full
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.scheduler import Batch
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
-from services.inference.tensors import TensorSpec, choose, read, write
+from services.inference.tensors import TensorSpec, check, choose, read, write
 from shared import telemetry
 from shared.settings import Settings
 
@@ -32,7 +32,6 @@ EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "prio
 class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, registry: Registry, engine: Engine, settings: Settings) -> None:
         self._registry, self._engine, self._settings = registry, engine, settings
-        self._gate = Gate()
         engine.on_batch = self._count_pass
 
     async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:  # noqa: N802
@@ -40,8 +39,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             with _span("ModelInfer", context):
                 return await self._infer(request, context)
         except Refusal as refused:
-            await context.abort(refused.code, str(refused), refused.metadata())
-            raise AssertionError("abort raises") from None
+            await _abort(context, refused)
 
     async def ModelStreamInfer(  # noqa: N802
         self, requests: AsyncIterator[oip.ModelInferRequest], context: Context
@@ -91,23 +89,25 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             done = True
             now = time.monotonic()
             record.succeed(answer, rows, now - began, now - computed)
+            metrics.waited.record(answer.waited, {"tidemill.model": served.name})
             return response
         finally:
             if not done:
                 record.fail.add(time.monotonic() - began)
+            metrics.calls.add(1, {"tidemill.model": served.name, "tidemill.answered": done})
 
     async def _answer(
         self, request: oip.ModelInferRequest, served: Served, call: Call, outputs: Sequence[TensorSpec]
     ) -> tuple[int, Answer]:
-        rows = int(request.inputs[0].shape[0]) if request.inputs and request.inputs[0].shape else 0
+        rows = check(request, served.inputs)
+        if call.deadline <= time.monotonic():
+            raise refusal.expired()
+        gate = self._engine.gate
         try:
-            with self._gate.enter(max(rows, 0), request.ByteSize()):
-                rows, tensors = read(request, served.inputs)
-                if call.deadline <= time.monotonic():
-                    raise refusal.expired()
-                answer = await served.answer(rows, tensors, call)
+            with gate.enter(rows, request.ByteSize()):
+                answer = await served.answer(rows, read(request), call)
         except Full:
-            detail = f"{self._gate.rows:,} rows are waiting; the limit is {self._gate.max_rows:,}"
+            detail = f"{gate.rows:,} rows are waiting; the limit is {gate.max_rows:,}"
             raise refusal.full(detail, self._engine.drain_time()) from None
         if answer.errors and ROW_ERROR not in outputs:
             row, why = min(answer.errors.items())
@@ -120,6 +120,9 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         return rows, answer
 
     def _count_pass(self, batch: Batch, seconds: float) -> None:
+        metrics.passes.record(seconds)
+        metrics.rows.record(len(batch.units))
+        metrics.waiting.set(self._engine.waiting)
         for served, rows in Counter(unit.owner.model for unit in batch.units).items():
             self._registry.record(served).passed(rows, seconds)
 
@@ -180,8 +183,12 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         try:
             return self._registry.find(request.name, request.version)
         except Refusal as refused:
-            await context.abort(refused.code, str(refused), refused.metadata())
-            raise AssertionError("abort raises") from None
+            await _abort(context, refused)
+
+
+async def _abort(context: Context, refused: Refusal) -> NoReturn:
+    await context.abort(refused.code, str(refused), refused.metadata())
+    raise AssertionError("abort raises")
 
 
 def _respond(

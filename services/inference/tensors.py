@@ -46,24 +46,36 @@ class TensorSpec:
     optional: bool = False
 
 
-def read(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> tuple[int, dict[str, Tensor]]:
-    """(rows, tensors by name).
+def check(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> int:
+    """The number of rows, once names, datatypes and shapes are those of the model. Reads no contents.
 
     Raises:
         Refusal: INVALID_ARGUMENT, naming the input at fault.
     """
-    rows = _check(request, {spec.name: spec for spec in specs})
-    if not request.raw_input_contents:
-        return rows, {each.name: _typed(each) for each in request.inputs}
-    return rows, {
-        each.name: _raw(each, raw) for each, raw in zip(request.inputs, request.raw_input_contents, strict=True)
-    }
-
-
-def _check(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> int:
-    """The number of rows, once names, datatypes and shapes are those of the model."""
     if len(request.inputs) > MAX_INPUTS:
         raise invalid("TOO_MANY_INPUTS", "inputs", f"{len(request.inputs)} inputs; the limit is {MAX_INPUTS}")
+    _check_names(request, {spec.name: spec for spec in specs})
+    _check_contents(request)
+    first = request.inputs[0]
+    for each in request.inputs:
+        if each.shape[0] != first.shape[0]:
+            raise invalid("ROWS_DIFFER", _path(each), f"{each.shape[0]} rows, but {first.name} has {first.shape[0]}")
+    return int(first.shape[0])
+
+
+def read(request: oip.ModelInferRequest) -> dict[str, Tensor]:
+    """The tensors of a checked request, by name.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT: contents that are not what shape and datatype say.
+    """
+    if not request.raw_input_contents:
+        return {each.name: _typed(each) for each in request.inputs}
+    pairs = zip(request.inputs, request.raw_input_contents, strict=True)
+    return {each.name: _raw(each, raw) for each, raw in pairs}
+
+
+def _check_names(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> None:
     seen: set[str] = set()
     for each in request.inputs:
         spec = specs.get(each.name)
@@ -74,20 +86,8 @@ def _check(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> i
         seen.add(each.name)
         _check_shape(each, spec)
     missing = [name for name, spec in specs.items() if not spec.optional and name not in seen]
-    if not seen:
-        missing = [
-            *missing,
-            *specs,
-        ]  # where all are optional, one of them must still be there: it says how many rows there are
-    if missing:
-        raise invalid("INPUT_MISSING", f"inputs[{missing[0]}]", "the model needs this input")
-    _check_contents(request)
-    first = request.inputs[0]
-    for each in request.inputs:
-        if each.shape[0] != first.shape[0]:
-            detail = f"{each.shape[0]} rows, but {first.name} has {first.shape[0]}"
-            raise invalid("ROWS_DIFFER", _path(each), detail)
-    return int(first.shape[0])
+    if missing or not seen:  # where all are optional, one must still be there: it says how many rows there are
+        raise invalid("INPUT_MISSING", f"inputs[{(missing or list(specs))[0]}]", "the model needs this input")
 
 
 def _check_shape(tensor: oip.ModelInferRequest.InferInputTensor, spec: TensorSpec) -> None:

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import tokenizers
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shared.bundle import MAX_SPEC_BYTES, Encoder
-from shared.nn.bert import Bert, Shape, read_weights
+from shared.nn.bert import Bert, Shape, read_weights, write_weights
 from shared.nn.charngram import CharNgrams, NgramConfig, NgramTokenizer
 from shared.nn.subwords import SubwordTokenizer
 from shared.nn.target import TargetTokenizer
@@ -67,12 +67,26 @@ def load_network(folder: Path, spec: Encoder) -> nn.Module:
 
 
 def load_tokenizer(folder: Path, spec: Encoder) -> Tokenizer:
-    inner: Tokenizer
+    """Raises ValueError if it makes tokens that the network has no vector for."""
+    config = read_config(folder)
+    inner: SubwordTokenizer | NgramTokenizer
     if spec.architecture == "char-ngram":
-        inner = NgramTokenizer(NgramConfig.read(read_config(folder)), spec.max_tokens)
+        inner = NgramTokenizer(NgramConfig.read(config), spec.max_tokens)
     else:
         inner = SubwordTokenizer(folder / "tokenizer.json", spec.max_tokens)
+        if inner.vocabulary > config.get("vocab_size", inner.vocabulary):
+            raise ValueError(f"tokenizer.json has {inner.vocabulary:,} tokens, the network {config['vocab_size']:,}")
     return TargetTokenizer(inner, spec.target) if spec.target else inner
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """The inverse of `load_network`: under the names that transformers reads, where it has such a network."""
+    body = network.body if isinstance(network, Pooled) else network
+    if isinstance(body, Bert):
+        save_file(write_weights(body), path)
+        return
+    state = body.model.state_dict() if hasattr(body, "model") else body.state_dict()
+    save_file({name: tensor.detach().cpu().clone() for name, tensor in state.items()}, path)
 
 
 def _target_id(folder: Path, spec: Encoder) -> int | None:
@@ -98,16 +112,17 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _load_transformer(folder: Path, spec: Encoder, config: Mapping[str, Any]) -> nn.Module:
     shape = Shape.read(config)
     if shape is None:
-        from shared.nn.foreign import (
-            Foreign,
-        )  # imports transformers, which takes seconds: only where nothing else will do
-
         if spec.layers:
             raise ValueError(f"layers {spec.layers} can be chosen for BERT-like encoders only")
+        # imports transformers, which takes seconds: only where nothing else will do
+        from shared.nn.foreign import Foreign
+
         return Foreign(folder)
-    with torch.device(
-        "meta"
-    ):  # drawing random weights, only to overwrite them, takes longer than reading the real ones
+    width = shape.width * max(len(spec.layers), 1) * (2 if spec.pooling == "mean+target" else 1)
+    if spec.width != width or spec.max_tokens > shape.positions - shape.first_position:
+        raise ValueError(f"width {spec.width} or max_tokens {spec.max_tokens} is not what {CONFIG} allows")
+    # drawing random weights, only to overwrite them, takes longer than reading the real ones
+    with torch.device("meta"):
         network = Bert(shape, spec.layers)
     network.to_empty(device="cpu")
     read_weights(network, load_file(folder / spec.weights))

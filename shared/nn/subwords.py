@@ -15,6 +15,11 @@ class SubwordTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens, added ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]:
         if pairs is None:
             return [_tokens(encoding, paired=False) for encoding in self._tokenizer.encode_batch_fast(list(texts))]

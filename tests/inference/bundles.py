@@ -14,7 +14,23 @@ from shared.nn.bert import Bert, Shape, write_weights
 from shared.nn.heads import Heads, save_heads
 
 WIDTH = 32
-WORDS = "where is my card parcel the bank please help lost late refund money why and when a to of was it not".split()
+WORDS = [
+    "where",
+    "is",
+    "my",
+    "card",
+    "parcel",
+    "the",
+    "bank",
+    "please",
+    "help",
+    "lost",
+    "late",
+    "refund",
+    "why",
+    "and",
+    "not",
+]
 CONFIG = {
     "model_type": "bert",
     "vocab_size": 64,

@@ -1,7 +1,7 @@
 """A server in this process, on models made for the test, following a ledger that the test turns."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +82,14 @@ class Running:
     lifecycle: "asyncio.Task[None]"
 
     async def until_live(self, model: str, version: str) -> None:
-        async with asyncio.timeout(60):
-            while self.registry.find(model).version != version:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.registry.find(model).version == version)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Waits, up to a minute, for what has no event of its own."""
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - what is waited for is seen only by looking
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -117,8 +122,6 @@ async def running(store: Store) -> AsyncIterator[Running]:
     for model, digest in store.digests.items():
         ledger.point(model, "v1", digest)
     async with serving(Settings(models=store.place), ledger) as server:
-        async with asyncio.timeout(120):
-            while not server.registry.ready:
-                assert not server.lifecycle.done(), server.lifecycle.result()
-                await asyncio.sleep(0.01)
+        await until(lambda: server.registry.ready or server.lifecycle.done())
+        assert server.registry.ready, server.lifecycle.result()
         yield server

@@ -1,0 +1,159 @@
+"""The engine with a device that is not one: it sleeps, fails or blocks as a test needs it."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from services.inference.engine import Call, Engine, Work
+from services.inference.gate import Full, Gate
+from services.inference.refusal import Refusal
+from services.inference.scheduler import Unit
+
+
+@dataclass(eq=False)
+class Device:
+    """Answers each payload with its double, after `hold` is released."""
+
+    budget: int = 100
+    hold: threading.Event = field(default_factory=threading.Event)
+    batches: list[list[Any]] = field(default_factory=list)
+    fails: Callable[[Any], bool] = lambda payload: False
+
+    def run(self, units: Sequence[Unit]) -> list[Any]:
+        payloads = [unit.payload for unit in units]
+        self.batches.append(payloads)
+        assert self.hold.wait(30)
+        if any(self.fails(payload) for payload in payloads):
+            raise RuntimeError("out of memory")
+        return [2 * payload for payload in payloads]
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    made = Engine()
+    made.start()
+    yield made
+    await made.stop()
+
+
+def call(seconds: float = 30, priority: int = 5) -> Call:
+    return Call(time.monotonic() + seconds, "", priority)
+
+
+def work(device: Device, *payloads: Any) -> list[Work]:
+    return [Work(device, 1, payload) for payload in payloads]
+
+
+async def started(device: Device) -> None:
+    """Until the device holds a batch."""
+    async with asyncio.timeout(30):
+        while not device.batches:  # noqa: ASYNC110 - another thread appends to it
+            await asyncio.sleep(0.001)
+
+
+async def test_what_piles_up_meanwhile_is_one_batch(engine: Engine) -> None:
+    """Each request gets its own rows' results, in its order."""
+    device = Device()
+    first = asyncio.ensure_future(engine.compute(work(device, 0), call()))
+    await started(device)
+    others = [asyncio.ensure_future(engine.compute(work(device, i, 10 * i), call())) for i in range(1, 6)]
+    await asyncio.sleep(0.01)
+    device.hold.set()
+    assert (await first).results == [0]
+    assert [(await each).results for each in others] == [[2 * i, 20 * i] for i in range(1, 6)]
+    assert [len(batch) for batch in device.batches] == [1, 10]
+
+
+async def test_the_event_loop_stays_free_while_the_device_works(engine: Engine) -> None:
+    """A pass runs elsewhere."""
+    device = Device()
+    task = asyncio.ensure_future(engine.compute(work(device, 1), call()))
+    await started(device)
+    turns = 0
+    for _ in range(100):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns == 100
+    assert not task.done()
+    device.hold.set()
+    await task
+
+
+async def test_a_deadline_that_passes_in_the_queue_is_told_at_once_and_never_computed(engine: Engine) -> None:
+    """The caller does not wait for the batch before it."""
+    device = Device()
+    busy = asyncio.ensure_future(engine.compute(work(device, 1), call()))
+    await started(device)
+    with pytest.raises(Refusal) as caught:
+        await engine.compute(work(device, 7), call(0.05))
+    assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    device.hold.set()
+    await busy
+    await engine.compute(work(device, 2), call())
+    assert 7 not in [payload for batch in device.batches for payload in batch]
+
+
+async def test_a_caller_who_leaves_takes_its_rows_along(engine: Engine) -> None:
+    """Cancelled in the queue: not computed."""
+    device = Device()
+    busy = asyncio.ensure_future(engine.compute(work(device, 1), call()))
+    await started(device)
+    leaving = asyncio.ensure_future(engine.compute(work(device, 7, 8), call()))
+    await asyncio.sleep(0.01)
+    assert engine.waiting == 2
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert engine.waiting == 0
+    device.hold.set()
+    await busy
+    assert device.batches == [[1]]
+
+
+async def test_one_row_that_fails_costs_the_others_nothing(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed batch is tried row by row; the bad row's request alone is told, in a fixed text."""
+    device = Device(fails=lambda payload: payload == 13)
+    device.hold.set()
+    good, bad = await asyncio.gather(
+        engine.compute(work(device, 1, 2), call()), engine.compute(work(device, 13), call()), return_exceptions=True
+    )
+    assert not isinstance(good, BaseException)
+    assert good.results == [2, 4]
+    assert isinstance(bad, Refusal)
+    assert bad.code == grpc.StatusCode.INTERNAL
+    assert "out of memory" not in str(bad)
+    assert "out of memory" in caplog.text
+    assert (await engine.compute(work(device, 3), call())).results == [6]
+
+
+async def test_a_dead_device_thread_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug that ends the thread must end the process, not leave callers waiting."""
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    engine = Engine()
+    engine.start()
+    engine._scheduler.take = None  # type: ignore[method-assign,assignment]
+    waiting = asyncio.ensure_future(engine.compute(work(Device(), 1), call()))
+    with pytest.raises(TypeError):
+        await asyncio.wait_for(engine.fault, 30)
+    waiting.cancel()
+    await engine.stop()
+
+
+def test_the_gate_is_bounded() -> None:
+    """Rows and bytes; what left makes room; one request larger than the gate enters alone."""
+    gate = Gate(max_rows=10, max_bytes=100)
+    with gate.enter(6, 10):
+        with pytest.raises(Full), gate.enter(5, 10):
+            pass
+        with pytest.raises(Full), gate.enter(1, 91):
+            pass
+        with gate.enter(4, 90):
+            assert (gate.rows, gate.bytes) == (10, 100)
+    assert (gate.rows, gate.bytes) == (0, 0)
+    with gate.enter(50, 500), pytest.raises(Full), gate.enter(1, 1):
+        pass
