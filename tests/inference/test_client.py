@@ -4,13 +4,19 @@ import asyncio
 
 import numpy as np
 import pytest
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
+from shared import telemetry
 from shared.errors import Expired, Reject, Unavailable
 from shared.infer import deadline
 from shared.inference_client import open_infer
 from shared.settings import Settings
 from tests.inference.bundles import sentence
-from tests.inference.conftest import INTENT, Running
+from tests.inference.conftest import INTENT, Running, until
 
 
 async def test_concurrent_calls_travel_together_and_each_gets_its_own_answer(running: Running) -> None:
@@ -88,3 +94,40 @@ async def test_closing_tells_those_who_wait(running: Running) -> None:
     await infer.close()
     ended = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(each, Unavailable) for each in ended)
+
+
+async def test_one_trace_leads_from_the_event_to_the_server(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request's span continues its first row's trace and links the others'; the server's span continues the request's."""
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(telemetry, "tracer", provider.get_tracer("test"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://nowhere")
+    infer = open_infer(Settings(inference=running.address))
+
+    async def handle(text: str) -> int:
+        with telemetry.tracer.start_as_current_span("event", Context()) as event:
+            await infer("intent", {"text": text})
+            return event.get_span_context().trace_id
+
+    first, second = await asyncio.gather(handle("refund"), handle("lost"))
+    await infer.close()
+    ended = {span.kind: span for span in spans.get_finished_spans()}
+    client, server = ended[SpanKind.CLIENT], ended[SpanKind.SERVER]
+    assert client.context.trace_id == server.context.trace_id == first
+    assert server.parent is not None
+    assert server.parent.span_id == client.context.span_id
+    assert [link.context.trace_id for link in client.links] == [second]
+
+
+async def test_callers_who_leave_take_their_request_along(running: Running) -> None:
+    """When the last one has left, the server is told, and drops the rows."""
+    infer = open_infer(Settings(inference=running.address))
+    calls = [asyncio.ensure_future(infer("intent", {"text": sentence(25, i)})) for i in range(250)]
+    await until(lambda: running.engine.gate.rows > 0)
+    for call in calls:
+        call.cancel()
+    await until(lambda: running.engine.gate.rows == 0)
+    assert running.registry.records["intent", "v1"].fail.count == 1
+    assert (await infer("intent", {"text": "refund"})).card.version == "v1"
+    await infer.close()

@@ -143,11 +143,11 @@ def test_specs_that_do_not_fit_their_files_are_refused(tmp_path: Path) -> None:
     write_tokenizer(tmp_path / "tokenizer.json")
     spec = Encoder(architecture="transformer", name="t", width=WIDTH, max_tokens=32)
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "vocab_size": 10}))
-    with pytest.raises(ValueError, match="tokenizer.json has 19 tokens, the network 10"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json has 19 tokens, the network 10"):
         load_tokenizer(tmp_path, spec)
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     for changed in ({"max_tokens": 65}, {"width": WIDTH + 1}):
-        with pytest.raises(ValueError, match="is not what config.json allows"):
+        with pytest.raises(ValueError, match=r"is not what config\.json allows"):
             load_network(tmp_path, spec.model_copy(update=changed))
 
 

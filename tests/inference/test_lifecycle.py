@@ -1,0 +1,167 @@
+"""Models come and go while calls go on."""
+
+import asyncio
+import gc
+import weakref
+from collections import Counter
+from pathlib import Path
+
+import grpc
+import pytest
+from safetensors.torch import load_file, save_file
+
+from protos import inference_pb2 as oip
+from services.inference.engine import Engine
+from services.inference.load import Loader
+from services.inference.tensors import pack_bytes
+from shared.bundle import Bundle, BundleError, Head, Route, publish
+from shared.settings import Settings
+from tests.inference.bundles import publish_encoder, publish_text, sentence
+from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
+
+
+def ask(texts: list[str], version: str = "") -> oip.ModelInferRequest:
+    request = oip.ModelInferRequest(model_name="intent", model_version=version)
+    request.inputs.add(name="text", datatype="BYTES", shape=[len(texts)])
+    request.raw_input_contents.append(pack_bytes([text.encode() for text in texts]))
+    return request
+
+
+def publish_next(store: Store, version: str, seed: int, encoder: str = "") -> str:
+    return publish_text(store.scratch, store.place, "intent", version, {"*": encoder or store.encoder}, INTENT, seed)
+
+
+async def test_a_swap_under_load_fails_no_call(running: Running, store: Store) -> None:
+    """Three promotions and a way back while callers go on; each answer is wholly one version's."""
+    versions: Counter[str] = Counter()
+    stop = asyncio.Event()
+
+    async def keep_calling(seed: int) -> None:
+        while not stop.is_set():
+            response = await running.stub.ModelInfer(ask([sentence(1 + (seed + i) % 12, i) for i in range(8)]))
+            versions[response.model_version] += 1
+
+    callers = [asyncio.ensure_future(keep_calling(i)) for i in range(6)]
+    digests = {"v1": store.digests["intent"]}
+    for seed, version in enumerate(("v2", "v3", "v4"), start=10):
+        digests[version] = publish_next(store, version, seed, publish_encoder(store.scratch, store.place, seed))
+        running.ledger.point("intent", version, digests[version])
+        await running.until_live("intent", version)
+        await until(lambda version=version: versions[version] > 3)  # type: ignore[misc]
+    running.ledger.point("intent", "v3", digests["v3"])
+    await running.until_live("intent", "v3")
+    stop.set()
+    await asyncio.gather(*callers)
+    assert set(versions) == {"v1", "v2", "v3", "v4"}
+    assert not running.lifecycle.done()
+
+
+async def test_the_version_before_stays_warm_and_older_ones_go(running: Running, store: Store) -> None:
+    """The one before can be asked for by name; what is older, with an encoder that nobody else uses, leaves memory."""
+    second = publish_next(store, "v2", 11, publish_encoder(store.scratch, store.place, 11))
+    running.ledger.point("intent", "v2", second)
+    await running.until_live("intent", "v2")
+    assert (await running.stub.ModelInfer(ask(["refund"], "v1"))).model_version == "v1"
+    encoder = weakref.ref(running.registry.find("intent")._branches["*"].encoder)  # type: ignore[attr-defined]
+    for version, seed in (("v3", 12), ("v4", 13)):
+        running.ledger.point("intent", version, publish_next(store, version, seed))
+        await running.until_live("intent", version)
+    with pytest.raises(grpc.aio.AioRpcError, match=r"no version 'v2' in memory; it has v4, v3"):
+        await running.stub.ModelInfer(ask(["refund"], "v2"))
+    gc.collect()
+    assert encoder() is None
+
+
+@pytest.mark.parametrize("harm", ["changed byte", "missing encoder", "not numbers", "other shapes", "not a bundle"])
+async def test_a_bad_new_bundle_is_refused_and_the_old_one_serves(
+    running: Running, store: Store, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    """Loudly, once, with the reason; a good one after it is taken."""
+    digest = publish_next(store, "v2", 11) if harm != "missing encoder" else publish_next(store, "v2", 11, "0" * 16)
+    folder = store.place / "intent" / "v2"
+    if harm == "changed byte":
+        weights = bytearray((folder / "heads-any.safetensors").read_bytes())
+        weights[-1] ^= 1
+        (folder / "heads-any.safetensors").write_bytes(weights)
+    elif harm in {"not numbers", "other shapes"}:
+        digest = publish_broken(store, harm)
+    elif harm == "not a bundle":
+        (folder / "manifest.json").write_text("[]")
+    running.ledger.point("intent", "v3" if harm in {"not numbers", "other shapes"} else "v2", digest)
+    await until(lambda: "v1 stays live" in caplog.text)
+    assert running.registry.find("intent").version == "v1"
+    assert (await running.stub.ModelInfer(ask(["refund"]))).model_version == "v1"
+    index = (await running.stub.RepositoryIndex(oip.RepositoryIndexRequest())).models
+    assert [each.state for each in index if each.name == "intent"] == ["READY", "UNAVAILABLE"]
+    running.ledger.point("intent", "v9", publish_next(store, "v9", 19))
+    await running.until_live("intent", "v9")
+    assert not running.lifecycle.done()
+
+
+def publish_broken(store: Store, harm: str) -> str:
+    """A bundle whose sums are right and whose weights are not."""
+    folder = store.scratch / "intent-v2"
+    weights = load_file(folder / "heads-any.safetensors")
+    if harm == "not numbers":
+        weights["intent.weight"][0, 0] = float("nan")
+    else:
+        weights["intent.weight"] = weights["intent.weight"][:, :-1].clone()
+    save_file(weights, folder / "heads-any.safetensors")
+    spec = Bundle(
+        kind="text-classifier",
+        model="intent",
+        heads={head: Head(labels=tuple(labels)) for head, labels in INTENT.items()},
+        routes={"*": Route(encoder=store.encoder, weights="heads-any.safetensors")},
+    )
+    return publish(folder, spec, store.place, "v3")[1]
+
+
+async def test_a_new_model_joins_while_others_serve(store: Store) -> None:
+    """Nothing is live at first, which is waited for; then one after another."""
+    ledger = Turning()
+    async with serving(Settings(models=store.place), ledger) as server:
+        assert not (await server.stub.ServerReady(oip.ServerReadyRequest())).ready
+        with pytest.raises(grpc.aio.AioRpcError, match="no live model 'intent' is here; live: none"):
+            await server.stub.ModelInfer(ask(["refund"]))
+        ledger.point("risk", "v1", store.digests["risk"])
+        await until(lambda: server.registry.ready)
+        ledger.point("intent", "v1", store.digests["intent"])
+        await until(lambda: "intent" in server.registry.live())
+        assert (await server.stub.ModelInfer(ask(["refund"]))).model_version == "v1"
+
+
+async def test_languages_take_their_routes(store: Store) -> None:
+    """A language with its own encoder is answered by it, also under a region; every other one by "*"."""
+    other = publish_encoder(store.scratch, store.place, seed=5)
+    digest = publish_text(store.scratch, store.place, "talk", "v1", {"*": store.encoder, "zh": other}, INTENT)
+    ledger = Turning()
+    ledger.point("talk", "v1", digest)
+    async with serving(Settings(models=store.place), ledger) as server:
+        await until(lambda: server.registry.ready)
+        request = ask(["my card"] * 5)
+        request.model_name = "talk"
+        request.inputs.add(name="language", datatype="BYTES", shape=[5])
+        request.raw_input_contents.append(pack_bytes([b"en", b"zh", b"zh-TW", b"ZH", b""]))
+        response = await server.stub.ModelInfer(request)
+        rows = [response.raw_output_contents[0][i * 12 : (i + 1) * 12] for i in range(5)]
+        assert rows[1] == rows[2] == rows[3] != rows[0] == rows[4]
+
+
+def test_a_bundle_of_another_model_is_refused(store: Store) -> None:
+    """The folder's name is not believed; nor is a name that would leave the store."""
+    loader = Loader(store.place, Engine())
+    (store.place / "risk" / "v1").rename(store.place / "intent" / "v5")
+    with pytest.raises(BundleError, match="it is a bundle of 'risk', not of 'intent'"):
+        loader.load("intent", "v5", store.digests["risk"])
+    for model, version in (("..", "v1"), ("intent", "../risk"), ("intent", "/etc")):
+        with pytest.raises(BundleError, match="is not a valid model or version name"):
+            loader.load(model, version, "")
+
+
+def test_an_encoder_must_be_the_one_its_folder_names(store: Store, tmp_path: Path) -> None:
+    """Its digest is its name: another encoder in its place is noticed."""
+    other = publish_encoder(store.scratch, store.place, seed=5)
+    (store.place / "encoders" / store.encoder).rename(tmp_path / "away")
+    (store.place / "encoders" / other).rename(store.place / "encoders" / store.encoder)
+    with pytest.raises(BundleError, match=f"its sha256 does not begin with {store.encoder}"):
+        Loader(store.place, Engine()).load("intent", "v1", store.digests["intent"])
