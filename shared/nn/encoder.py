@@ -85,7 +85,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
     if isinstance(body, Bert):
         save_file(write_weights(body), path)
         return
-    state = body.model.state_dict() if hasattr(body, "model") else body.state_dict()
+    state = getattr(body, "model", body).state_dict()  # transformers' own model, where it is one
     save_file({name: tensor.detach().cpu().clone() for name, tensor in state.items()}, path)
 
 
