@@ -49,6 +49,7 @@ class Unavailable(Failure):
     def __init__(self, what: str, detail: str = "", retry_after: float | None = None) -> None:
         super().__init__(f"{what} is unavailable" + (f": {detail}" if detail else ""))
         self.what = what
+        self.detail = detail
         self.retry_after = retry_after
 
 

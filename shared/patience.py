@@ -34,7 +34,7 @@ def complain(error: Unavailable) -> None:
     now = time.monotonic()
     if now - _last_logged.get(error.what, -LOG_EVERY) >= LOG_EVERY:
         _last_logged[error.what] = now
-        log.warning("waiting: %s; trying again until it is back", error)
+        log.warning("waiting for %s: %s", error.what, error.detail or "it is unavailable")
 
 
 async def pause(error: Unavailable, seconds: float, until: float | None) -> None:
@@ -58,10 +58,16 @@ async def persist(
     Raises:
         Unavailable: the last one, when another try would pass `until`.
     """
+    what = ""
     for seconds in pauses():
         beat()
         try:
-            return await ask()
+            answer = await ask()
         except Unavailable as error:
+            what = error.what
             await pause(error, seconds, until)
+        else:
+            if what and _last_logged.pop(what, None) is not None:
+                log.info("%s is back", what)
+            return answer
     raise AssertionError("pauses never ends")

@@ -17,7 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class Publisher:
-    """One producer of this process, `acks=all`. After a failed delivery it is made anew: its sequence numbers are in doubt."""
+    """One producer of this process, `acks=all`.
+
+    Not an idempotent one: a record that its topic refuses would leave a gap in its sequence, and block the partition for good. Repeats
+    are possible either way, after a crash, and every record has a `ce_id` by which to drop them.
+    """
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
         self._bootstrap = bootstrap
@@ -38,7 +42,6 @@ class Publisher:
                 bootstrap_servers=self._bootstrap.split(","),
                 client_id=self._client_id,
                 acks="all",
-                enable_idempotence=True,
                 max_request_size=20 * 1024 * 1024,
                 request_timeout_ms=10_000,
             )

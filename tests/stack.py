@@ -1,5 +1,6 @@
 """A test's own corner of the real servers, and worker and server processes on it."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from protos import intent_pb2
 from shared.settings import Settings
@@ -125,6 +128,41 @@ class Stack:
             return [future.get(30).offset for future in sent]
         finally:
             producer.close()
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """What Postgres says; `$1` is the domain's name."""
+
+        async def ask() -> list[Any]:
+            connection = await asyncpg.connect(self.settings.postgres)
+            try:
+                return list(await connection.fetch(query, self.name, *values))
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def places(self) -> set[str]:
+        """Of every stored outcome and repeat: which arrivals have been dealt with."""
+        query = "SELECT place FROM outcomes WHERE domain = $1 UNION ALL SELECT place FROM repeats WHERE domain = $1"
+        return {row["place"] for row in self.rows(query)}
+
+    def count(self) -> int:
+        return int(self.rows("SELECT count(*) FROM outcomes WHERE domain = $1")[0][0])
+
+    def committed(self) -> dict[int, int]:
+        """The group's committed offset in each partition of the request topic."""
+        client = KafkaAdminClient(bootstrap_servers=self.settings.kafka)
+        try:
+            offsets = client.list_group_offsets([self.name])[self.name]
+            return {tp.partition: found.offset for tp, found in offsets.items() if tp.topic == self.requests}
+        finally:
+            client.close()
+
+    def unfinished_but_committed(self) -> list[str]:
+        """Arrivals below a committed offset of which nothing is stored: they would be lost."""
+        committed, dealt_with = self.committed(), self.places()
+        below = (f"{self.requests}:{p}:{offset}" for p, end in committed.items() for offset in range(end))
+        return [place for place in below if place not in dealt_with]
 
     def read(self, kind: str, at_least: int = 0, within: float = PATIENCE) -> list[Any]:
         """What is on the domain's topic of this kind ("results", "dead-letters"), once there are `at_least` records."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ async def test_a_redelivery_gives_the_stored_outcome(store: Sink) -> None:
 
 async def test_json_and_protobuf_are_the_same_payload(store: Sink) -> None:
     """The digest is of what was said, not of how it was written."""
-    [first] = await settle(ECHO, [arrival("a", place="t:0:1")], means(store))
+    await settle(ECHO, [arrival("a", place="t:0:1")], means(store))
     as_json = arrival(b'{"text": "a"}', place="t:0:2", content_type="application/json; charset=utf-8")
     [again] = await settle(ECHO, [as_json], means(store))
     assert isinstance(again, Settled)
@@ -236,8 +237,6 @@ async def test_an_expired_call_leaves_nothing_behind(store: Sink) -> None:
 
 async def test_the_request_is_kept_as_the_domain_says() -> None:
     """`keep` decides what stays beside the outcome; a bug in it costs neither the batch nor the refusal."""
-    from dataclasses import replace
-
     store = FakeStore()
     await settle(replace(ECHO, keep=lambda request: b"kept"), [arrival("a", "1"), arrival("reject", "2")], means(store))
     assert {outcome.request for outcome in store.rows.values()} == {b"kept"}

@@ -1,0 +1,50 @@
+"""Publishing: every delivery is awaited, and one record cannot hold up the others."""
+
+import asyncio
+
+import pytest
+from kafka import KafkaConsumer
+from kafka.admin import KafkaAdminClient
+
+from shared.errors import Unavailable
+from shared.publisher import Publisher
+from shared.records import Record
+from tests.conftest import Kafka
+
+
+def read(kafka: Kafka, topic: str, number: int) -> list[bytes]:
+    consumer = KafkaConsumer(topic, bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
+    try:
+        return [next(consumer).value for _ in range(number)]
+    finally:
+        consumer.close()
+
+
+async def test_a_record_larger_than_its_topic_takes_goes_without_its_value(kafka: Kafka) -> None:
+    """The partition goes on: the outcome is stored, and the record says what was left out."""
+    topic = f"{kafka.prefix}.small"
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin.create_topics({topic: {"num_partitions": 1, "configs": {"max.message.bytes": 20_000}}})
+    admin.close()
+    publisher = Publisher(kafka.bootstrap, "test")
+    records = [Record(topic, None, value, [("n", b"1")]) for value in (b"a", b"x" * 50_000, b"b")]
+    await publisher.publish(records)
+    await publisher.stop()
+    assert sorted(await asyncio.to_thread(read, kafka, topic, 3)) == [b"", b"a", b"b"]
+
+
+async def test_a_missing_topic_is_named(kafka: Kafka) -> None:
+    """Topics are made by the operator, never by us."""
+    publisher = Publisher(kafka.bootstrap, "test")
+    try:
+        with pytest.raises(Unavailable, match=r"no\.such\.topic"):
+            await publisher.find_topics("no.such.topic")
+    finally:
+        await publisher.stop()
+
+
+async def test_an_absent_broker_is_unavailable() -> None:
+    """Not an error of ours: whoever publishes waits in place."""
+    publisher = Publisher("127.0.0.1:1", "test")
+    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+        await publisher.start()
