@@ -1,0 +1,1 @@
+"""Training of the imaging model: samples, fit, calibration, thresholds, figures."""
