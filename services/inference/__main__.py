@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 
 from services.inference.serve import serve
@@ -14,6 +15,9 @@ def main(arguments: list[str]) -> int:
     if arguments != ["serve"]:
         sys.stderr.write("usage: python -m services.inference serve\n")
         return 2
+    # Read when torch is loaded. Threads that wait for each other by spinning take the very cores that the slower one needs: beside other
+    # busy processes, passes took twice as long. A deployment may set it otherwise.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     telemetry.start("inference")
     try:
