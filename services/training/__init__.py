@@ -1,0 +1,1 @@
+"""Retraining as a job: labels in, a sealed bundle out, and a gate that decides whether it goes live."""

@@ -1,0 +1,86 @@
+"""What training hands to the gate: the same for texts and images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.bundle import Bundle
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One held-out thing with known answers. No candidate may ever have been trained on it."""
+
+    id: str
+    entity: str  # items of one entity are not independent of one another
+    slice: str  # what results are reported by: the language, the kind of image
+    labels: Mapping[str, str]  # head -> truth; heads without a known answer are missing
+    judged: bool = False  # known from a person's judgement of a live answer, not from the data set
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one model says of every item, in the items' order. Probabilities are calibrated, float64 [items, labels]."""
+
+    labels: Mapping[str, tuple[str, ...]]  # head -> labels
+    probabilities: Mapping[str, Floats]
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # "<head>.out_of_scope.<slice>" etc.
+
+    def of(self, head: str, label: str) -> Floats:
+        """The probability of one label, 0 where this model does not know it."""
+        if label not in self.labels.get(head, ()):
+            return np.zeros(len(next(iter(self.probabilities.values()))))
+        return self.probabilities[head][:, self.labels[head].index(label)]
+
+    def take(self, rows: Sequence[int]) -> "Answers":
+        """Of these items alone."""
+        return Answers(
+            self.labels, {head: each[list(rows)] for head, each in self.probabilities.items()}, self.thresholds
+        )
+
+    def predicted(self, head: str) -> list[str]:
+        names = self.labels[head]
+        return [names[index] for index in self.probabilities[head].argmax(axis=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    items: Sequence[Item]
+    model: Answers
+    baseline: Answers
+
+
+Measure = Callable[[Path, Bundle], Answers]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained model, not yet sealed, with all that it takes to judge it.
+
+    folder: everything of the bundle but `bundle.json`, `card.md` and the manifest.
+    items, baseline: the held-out items and what the honest baseline says of them.
+    tuning: items of the training and validation parts and what model and baseline say of them when each row is judged by a fit that saw
+        none of its entity: figures over many more items than the hold-out has. Reported, never gated on.
+    measure: what any bundle of this domain says of the items; it runs the candidate's bytes and the live model's alike.
+    data: digests of the files, judgement ids, split rule and counts, as JSON.
+    run: method, seed, command, encoder, base revision, as JSON.
+    notes: lines for the model card: what it was trained on, limits.
+    """
+
+    folder: Path
+    spec: Bundle
+    items: Sequence[Item]
+    baseline: Answers
+    baseline_name: str
+    measure: Measure
+    data: Mapping[str, Any]
+    run: Mapping[str, Any]
+    heads: Sequence[str]  # that the gate judges, the most important first
+    tuning: Tuning | None = None
+    notes: Sequence[str] = ()

@@ -1,0 +1,89 @@
+"""The model card: what a version is for, what it was made of and what it is worth. No dates, so that the same run gives the same bytes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.training import metrics
+from services.training.candidate import Answers, Candidate
+
+_TASK = {"text-classifier": "text-classification", "image-classifier": "image-classification"}
+_USE = {
+    "intent": "Tells what customers want, how they feel, and whether it can tell at all. Answers are suggestions for a service desk.",
+    "risk": "Tells what a headline means for each company it names. Not investment advice.",
+    "imaging": "Sorts chest radiographs for a person to read. Research use, not a medical device.",
+}
+_FIGURES = ("n", "accuracy", "macro_f1", "ece", "out_of_scope_recall", "in_scope_retention", "auroc")
+
+
+def compose(candidate: Candidate, answers: Answers) -> str:
+    """Markdown with Hugging Face's metadata block."""
+    spec, run, data = candidate.spec, candidate.run, candidate.data
+    ours = metrics.measure(candidate.items, answers, candidate.heads)
+    theirs = metrics.measure(candidate.items, candidate.baseline, candidate.heads)
+    languages = "".join(f"\n- {name}" for name in data.get("languages", ()))
+    routes = "\n".join(
+        f"* `{name}`: {route['encoder']} {route['revision']} (`{route['digest']}`)"
+        for name, route in run.get("routes", {}).items()
+    )
+    notes = "\n".join(f"* {note}" for note in candidate.notes)
+    limits = "\n".join(f"| `{name}` | {value:.4f} |" for name, value in spec.thresholds.items())
+    return f"""---
+license: apache-2.0
+pipeline_tag: {_TASK.get(spec.kind, spec.kind)}
+library_name: tidemill{f"{chr(10)}language:{languages}" if languages else ""}
+---
+
+# {spec.model}
+
+{_USE.get(spec.model, "")}
+
+Heads: {", ".join(f"{head} ({len(each.labels)} labels)" for head, each in spec.heads.items())}.
+Method `{run.get("method", "")}`, seed {run.get("seed", "")}.
+
+{routes}
+
+## Data
+
+{_data(data)}
+
+## On the held-out test part
+
+{_table(ours, theirs, candidate.baseline_name)}
+
+Calibration: a temperature for each head, fitted on rows that the deciding fit has not seen. ECE has 15 bins; with few items it is far from
+zero by chance alone.
+
+## Thresholds
+
+| threshold | value |
+|---|---|
+{limits}
+
+1.01 means that no answer is sure enough for what the threshold promises.
+
+## Limits
+
+{notes}
+* Small held-out parts: read the figures with their n.
+* Labels it was not trained on do not exist for it; texts unlike its data are what the out-of-scope threshold is for, not what it knows.
+"""
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    files = "\n".join(f"* `{name}` sha256 `{digest}`" for name, digest in data.get("files", {}).items())
+    judged = len(data.get("judgements", ()))
+    people = f"\n* {judged} judgements of people, by id in the ledger's evidence" if judged else ""
+    parts = ", ".join(f"{count:,} {name}" for name, count in data.get("parts", data.get("counts", {})).items())
+    return f"{files}{people}\n\nParts: {parts}. Split rule: {data.get('split', '')}."
+
+
+def _table(ours: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]], baseline: str) -> str:
+    lines = [f"| where | figure | model | {baseline} |", "|---|---|---|---|"]
+    for where, figures in ours.items():
+        for name in _FIGURES:
+            if name in figures:
+                other = theirs.get(where, {}).get(name)
+                shown = "" if other is None or name == "n" else f"{other:.3f}"
+                value = f"{figures[name]:.0f}" if name == "n" else f"{figures[name]:.3f}"
+                lines.append(f"| {where} | {name} | {value} | {shown} |")
+    return "\n".join(lines)

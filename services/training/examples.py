@@ -1,0 +1,102 @@
+"""Labelled texts, from files or from people."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.training import split
+
+OUT_OF_SCOPE = "out_of_scope"
+SENTIMENTS = ("negative", "neutral", "positive")
+SEVERITIES = ("none", "low", "medium", "high")
+SCOPES = ("in_scope", OUT_OF_SCOPE)
+
+
+class DataError(Exception):
+    """The data cannot be trained on; the message names file, line and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row as the model will see it, with what is known of it."""
+
+    id: str
+    entity: str  # what the split goes by
+    language: str
+    text: str  # risk: the issuer's name, as it stands in the headline
+    labels: Mapping[str, str]  # head -> label; a head without one does not learn from this row
+    text_pair: str = ""  # risk: the headline
+    weight: float = 1.0
+    judgements: tuple[str, ...] = ()  # ids; empty: not from people's feedback
+    corrects: bool = False  # the judgement differs from what the live model had said
+
+    @property
+    def part(self) -> split.Part:
+        return split.part(self.entity)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All that one training run may look at, and where it came from.
+
+    labels: head -> labels in their order; the first head is the one that matters most.
+    files: path as given -> sha256.
+    """
+
+    domain: str
+    labels: Mapping[str, tuple[str, ...]]
+    examples: Sequence[Example]
+    files: Mapping[str, str]
+
+    def where(self, *parts: split.Part, language: str = "") -> list[Example]:
+        return [e for e in self.examples if e.part in parts and language in ("", e.language)]
+
+    @property
+    def languages(self) -> list[str]:
+        """The most frequent first, then by name."""
+        names = [example.language for example in self.examples]
+        return sorted(set(names), key=lambda name: (-names.count(name), name))
+
+    def manifest(self) -> dict[str, Any]:
+        """What vouches for the data, as JSON: enough to make the same set again and to find everything it was made of."""
+        rows = hashlib.sha256()
+        for example in sorted(self.examples, key=lambda e: e.id):
+            fields = (example.id, example.entity, example.language, example.text, example.text_pair)
+            row = "\x1f".join((*fields, str(sorted(example.labels.items())), f"{example.weight:.4f}"))
+            rows.update(row.encode("utf-8", "surrogatepass") + b"\n")
+        counts = {part: len(self.where(part)) for part in ("training", "validation", "test")}
+        judged = sorted({judgement for example in self.examples for judgement in example.judgements})
+        return {
+            "files": dict(self.files),
+            "rows": len(self.examples),
+            "rows_sha256": rows.hexdigest(),
+            "split": split.RULE,
+            "parts": counts,
+            "languages": self.languages,
+            "labels": {head: list(labels) for head, labels in self.labels.items()},
+            "judgements": judged,
+        }
+
+
+def order_labels(domain: str, examples: Iterable[Example], extra: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Head -> labels. Fixed vocabularies keep their order; open ones (intent, event) are sorted, new labels come last.
+
+    Args:
+        extra: labels of the first head that came with feedback.
+    """
+    seen: dict[str, set[str]] = {}
+    for example in examples:
+        for head, label in example.labels.items():
+            seen.setdefault(head, set()).add(label)
+    fixed = {"sentiment": SENTIMENTS, "severity": SEVERITIES, "scope": SCOPES}
+    first = {"intent": ("intent", "scope", "sentiment"), "risk": ("sentiment", "severity", "event")}[domain]
+    found: dict[str, tuple[str, ...]] = {}
+    for head in first:
+        if len(seen.get(head, ())) < 2:
+            continue  # nothing to tell apart
+        known = fixed.get(head) or tuple(sorted(seen[head] - set(extra)))
+        found[head] = known + tuple(label for label in sorted(seen[head]) if label not in known)
+    if first[0] not in found:
+        raise DataError(f"the data have no two labels of {first[0]!r} to tell apart")
+    return found

@@ -1,0 +1,210 @@
+"""Fine-tuning an encoder on the labels, by LoRA or in full: transformers' Trainer around the very network that will serve.
+
+The encoder learns from the training part alone; validation is left for the heads' strength, temperature and thresholds. All rows, old
+and new, are learned from together (replay), so that a correction does not cost what was known.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from services.training.encoders import Made
+from services.training.examples import Corpus, DataError, Example
+from services.training.routes import Plan, targets
+from shared import bundle
+from shared.bundle import Encoder
+from shared.nn.encoder import load_network, load_tokenizer, save_weights
+from shared.nn.heads import Heads
+from shared.nn.tokens import Packed, Tokens, pack
+
+BATCH = 16
+RATES = {"lora": 5e-4, "full": 5e-5}
+RANK = 16
+# The linear layers of shared/nn/bert.py, and of transformers' encoders.
+_ADAPTED = r".*\.(qkv|mix|widen|narrow|query|key|value|dense)$"
+
+
+def run(
+    corpus: Corpus, learned: Sequence[Example], encoder: Made, plan: Plan, advance: Callable[[int, int], None]
+) -> Made:
+    """A new encoder in the store. A killed run goes on from its last checkpoint; one that had ended is not done again.
+
+    Raises:
+        DataError: there is no row of the training part, or the encoder cannot be fine-tuned in this way.
+    """
+    rows = [example for example in learned if example.part == "training"]
+    if not rows:
+        raise DataError("no row of the training part to fine-tune on")
+    place = plan.scratch / "finetune" / _name(corpus, rows, encoder, plan)
+    done = place / "done.json"
+    if done.is_file():
+        from services.training.encoders import find
+
+        try:
+            return find(json.loads(done.read_text())["digest"], plan.store)
+        except bundle.BundleError:
+            pass  # gone from the store: made again below
+    network = load_network(encoder.folder, encoder.spec)
+    tuned = _train(network, _batches(corpus, rows, encoder), corpus.labels, place, plan, advance)
+    folder = place / "encoder"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_weights(tuned, folder / encoder.spec.weights)
+    for name in ("config.json", "tokenizer.json"):
+        if (encoder.folder / name).is_file():
+            shutil.copyfile(encoder.folder / name, folder / name)
+    spec = _describe(encoder, corpus, plan)
+    where, digest = bundle.publish(folder, spec, plan.store)
+    done.write_text(json.dumps({"digest": digest[:16]}))
+    for checkpoint in place.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    return Made(spec, digest[:16], where)
+
+
+def _describe(encoder: Made, corpus: Corpus, plan: Plan) -> Encoder:
+    change = f"{plan.method} on {corpus.domain}, {plan.epochs} epochs, seed {plan.seed}, from {encoder.digest}"
+    return encoder.spec.model_copy(update={"revision": f"{encoder.spec.revision}; {change}".removeprefix("; ")})
+
+
+def _name(corpus: Corpus, rows: Sequence[Example], encoder: Made, plan: Plan) -> str:
+    """The same for the same data, encoder and settings: what a killed run is found again by."""
+    said = [f"{e.text}\x1f{e.text_pair}\x1f{sorted(e.labels.items())}\x1f{e.weight}" for e in rows]
+    settings = [encoder.digest, plan.method, str(plan.epochs), str(plan.seed), str(sorted(corpus.labels.items()))]
+    return hashlib.sha256("\x1e".join(settings + said).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
+    """One dict a row: tokens, the index of each head's label or -1, and the row's weight."""
+
+    def __init__(self, tokens: Sequence[Tokens], truth: Mapping[str, Any], weights: Any) -> None:
+        self.tokens, self.truth, self.weights = tokens, truth, weights
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        truth = {head: int(labels[row]) for head, labels in self.truth.items()}
+        return {"tokens": self.tokens[row], "truth": truth, "weight": float(self.weights[row])}
+
+
+def _batches(corpus: Corpus, rows: Sequence[Example], encoder: Made) -> _Rows:
+    tokenizer = load_tokenizer(encoder.folder, encoder.spec)
+    tokens = tokenizer.encode([e.text for e in rows], [e.text_pair for e in rows])
+    found = {head: targets(rows, head, labels) for head, labels in corpus.labels.items()}
+    weights = next(iter(found.values()))[1]
+    return _Rows(tokens, {head: truth for head, (truth, _, _) in found.items()}, weights)
+
+
+def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    packed = pack([row["tokens"] for row in rows])
+    truth = {f"truth_{head}": torch.tensor([row["truth"][head] for row in rows]) for head in rows[0]["truth"]}
+    weights = torch.tensor([row["weight"] for row in rows])
+    return {
+        "ids": packed.ids,
+        "types": packed.types,
+        "lengths": torch.tensor(packed.lengths),
+        "weights": weights,
+        **truth,
+    }
+
+
+class _Classifier(nn.Module):
+    """Encoder and heads; the loss is the weighted mean of the heads' cross-entropies."""
+
+    def __init__(self, encoder: nn.Module, heads: Heads) -> None:
+        super().__init__()
+        self.encoder, self.heads = encoder, heads
+
+    def forward(
+        self, ids: Tensor, types: Tensor, lengths: Tensor, weights: Tensor, **truth: Tensor
+    ) -> dict[str, Tensor]:
+        pooled = self.encoder(Packed(ids, types, tuple(lengths.tolist())))
+        total = pooled.new_zeros(())
+        for head, logits in self.heads(nn.functional.dropout(pooled, 0.1, self.training)).items():
+            labels = truth[f"truth_{head}"]
+            losses = nn.functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+            known = (labels >= 0) * weights
+            total = total + (losses * known).sum() / known.sum().clamp(min=1e-6)
+        return {"loss": total}
+
+
+def _train(
+    network: nn.Module,
+    rows: _Rows,
+    labels: Mapping[str, tuple[str, ...]],
+    place: Path,
+    plan: Plan,
+    advance: Callable[[int, int], None],
+) -> nn.Module:
+    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers.trainer_utils import get_last_checkpoint
+
+    set_seed(plan.seed)
+    for parameter in network.parameters():
+        parameter.requires_grad = True
+    encoder = _adapt(network) if plan.method == "lora" else network
+    width = _width(network, rows)
+    model = _Classifier(encoder, Heads(width, {head: len(names) for head, names in labels.items()}))
+    place.mkdir(parents=True, exist_ok=True)
+    arguments = TrainingArguments(
+        output_dir=str(place),
+        num_train_epochs=plan.epochs,
+        per_device_train_batch_size=BATCH,
+        learning_rate=RATES[plan.method],
+        lr_scheduler_type="linear",
+        warmup_steps=max(1, plan.epochs * len(rows) // BATCH // 10),
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        seed=plan.seed,
+        data_seed=plan.seed,
+        save_strategy="steps",
+        save_steps=50,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=[f"truth_{head}" for head in labels],
+        dataloader_pin_memory=False,
+    )
+    trainer = Trainer(
+        model=model, args=arguments, train_dataset=rows, data_collator=_collate, callbacks=[_progress(advance)]
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+    merged: Any = encoder
+    if plan.method == "lora":
+        merged = merged.merge_and_unload()
+    tuned: nn.Module = merged.cpu().eval()
+    return tuned
+
+
+def _adapt(network: nn.Module) -> nn.Module:
+    """LoRA (Hu et al. 2021) on the linear layers; merged into them afterwards, so that serving knows nothing of it."""
+    from peft import LoraConfig, get_peft_model
+
+    try:
+        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.05, target_modules=_ADAPTED)
+        return get_peft_model(network, config)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise DataError(f"this encoder has no layers that LoRA can adapt: {error}") from error
+
+
+def _width(network: nn.Module, rows: _Rows) -> int:
+    with torch.inference_mode():
+        return int(network(pack([rows.tokens[0]])).shape[1])
+
+
+def _progress(advance: Callable[[int, int], None]) -> Any:
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            advance(state.global_step, state.max_steps)
+
+    return Progress()

@@ -1,0 +1,306 @@
+"""May this candidate go live? Pure functions over answers to the same held-out items.
+
+Every criterion ends in one of three verdicts. Only "pass" counts: too few items are "insufficient evidence", never a pass. What live
+model there is, is the reference; the first promotion is measured against the TF-IDF baseline (for images: pixels) alone.
+The policy is fixed here, before any training, and is written into each report.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from services.training import bounds, metrics
+from services.training.bounds import Bound
+from services.training.candidate import Answers, Floats, Item
+from shared.calibration import brier_scores, ece, noise
+
+Verdict = Literal["pass", "fail", "insufficient evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How much worse than the live model a candidate may be, as far as the items can tell."""
+
+    margin: float = 0.03  # of the mean over all heads, on all items
+    slice_margin: float = 0.06  # on each language, each kind of image
+    class_margin: float = 0.05  # on each class with enough items; the others are pooled
+    class_items: int = 99  # from how many items on a class is judged alone
+    scope_margin: float = 0.10  # of out-of-scope recall
+    retention: float = 0.90  # share of in-scope items that must stay in scope, as a lower bound
+    calibration_margin: float = 0.01  # of ECE above the reference's, and of the mean Brier score
+    significance: float = 0.05  # of the sign test on corrections
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    name: str
+    verdict: Verdict
+    detail: str  # one sentence for a person: what was found, and if it is no pass, what is missing
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that the gate looks at.
+
+    live: None: nothing is live, or it has other heads altogether.
+    changed: the largest difference between a weight of the candidate and of the live model; inf where their shapes differ.
+    with_feedback: the promotion is asked for because of people's corrections, so it must be shown to follow them.
+    approver: who answers for classes that are new; empty: nobody does.
+    """
+
+    items: Sequence[Item]
+    heads: Sequence[str]
+    candidate: Answers
+    baseline: Answers
+    baseline_name: str = "the baseline"
+    live: Answers | None = None
+    changed: float = float("inf")
+    with_feedback: bool = False
+    approver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    criteria: tuple[Criterion, ...]
+    provisional: tuple[str, ...]  # classes that are live on the approver's word, until they have evidence of their own
+    policy: Policy
+
+    @property
+    def verdict(self) -> Verdict:
+        """A failure outweighs missing evidence, which outweighs any number of passes."""
+        found = {criterion.verdict for criterion in self.criteria}
+        return "fail" if "fail" in found else "insufficient evidence" if found != {"pass"} else "pass"
+
+    def as_json(self) -> dict[str, Any]:
+        criteria = [asdict(criterion) for criterion in self.criteria]
+        provisional = list(self.provisional)
+        return {
+            "verdict": self.verdict,
+            "criteria": criteria,
+            "provisional": provisional,
+            "policy": asdict(self.policy),
+        }
+
+
+def examine(case: Case, policy: Policy | None = None) -> Report:
+    """Judges the candidate."""
+    policy = policy or Policy()
+    reference = case.live or case.baseline
+    known = [row for row, item in enumerate(case.items) if not item.judged]
+    criteria = [_beats_baseline(case, known)]
+    if case.live is not None:
+        criteria.append(_changed(case))
+        criteria.append(_no_worse("overall", case, case.live, known, policy.margin))
+        criteria += _slices(case, case.live, known, policy)
+        criteria += _classes(case, case.live, known, policy)
+    criteria.append(_calibrated(case, reference, known, policy))
+    if "scope" in case.heads:
+        criteria += _scope(case, reference, known, policy)
+    if case.with_feedback:
+        criteria.append(_follows(case, policy))
+    fresh = _new_classes(case)
+    if fresh:
+        criteria.append(_approved(case, fresh))
+    return Report(tuple(criteria), tuple(fresh), policy)
+
+
+def _right(case: Case, answers: Answers, rows: Sequence[int]) -> Floats:
+    """For each row the share of its known heads that the model answers rightly."""
+    predicted = {head: answers.predicted(head) for head in case.heads if head in answers.labels}
+    found = []
+    for row in rows:
+        labels = {head: label for head, label in case.items[row].labels.items() if head in case.heads}
+        hits = [head in predicted and predicted[head][row] == label for head, label in labels.items()]
+        found.append(float(np.mean(hits)) if hits else 0.0)
+    return np.array(found)
+
+
+def compare(case: Case, other: Answers, rows: Sequence[int]) -> Bound:
+    """How much more of the items the candidate answers rightly."""
+    difference = _right(case, case.candidate, rows) - _right(case, other, rows)
+    return bounds.paired(difference, [case.items[row].entity for row in rows])
+
+
+def _beats_baseline(case: Case, rows: Sequence[int]) -> Criterion:
+    bound = compare(case, case.baseline, rows)
+    verdict = _superior(bound)
+    detail = f"{_points(bound)} than {case.baseline_name} on {bound.n} held-out items"
+    return Criterion("better than the baseline", verdict, detail + _missing(verdict), bound.as_json())
+
+
+def _no_worse(name: str, case: Case, other: Answers, rows: Sequence[int], margin: float) -> Criterion:
+    bound = compare(case, other, rows)
+    verdict = _non_inferior(bound, margin)
+    detail = (
+        f"{_points(bound)} than the live model on {bound.n} held-out items; the margin is {100 * margin:.0f} points"
+    )
+    return Criterion(f"no worse: {name}", verdict, detail + _missing(verdict), {**bound.as_json(), "margin": margin})
+
+
+def _slices(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
+    names = sorted({case.items[row].slice for row in rows})
+    return [
+        _no_worse(name, case, other, [row for row in rows if case.items[row].slice == name], policy.slice_margin)
+        for name in (names if len(names) > 1 else [])
+    ]
+
+
+def _classes(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
+    """Classes of the first head that have enough items, each alone; the others together, so that rare ones are not left out."""
+    head = case.heads[0]
+    counts = Counter(case.items[row].labels[head] for row in rows if head in case.items[row].labels)
+    of_head = Case(case.items, (head,), case.candidate, case.baseline)
+    alone = sorted(label for label, count in counts.items() if count >= policy.class_items)
+    groups = {f"{head} {label}": {label} for label in alone}
+    if rare := set(counts) - set(alone):
+        groups[f"{len(rare)} classes of {head} with fewer than {policy.class_items} items, pooled"] = rare
+    return [
+        _no_worse(
+            name, of_head, other, [r for r in rows if case.items[r].labels.get(head) in labels], policy.class_margin
+        )
+        for name, labels in groups.items()
+    ]
+
+
+def _calibrated(case: Case, reference: Answers, rows: Sequence[int], policy: Policy) -> Criterion:
+    """Each head's ECE is what chance allows a calibrated model, or the reference's; and its Brier score is no worse."""
+    parts, verdicts, figures = [], [], {}
+    for head in case.heads:
+        mine = [row for row in rows if head in case.items[row].labels]
+        if not mine or head not in reference.labels:
+            continue
+        ours, theirs, truth = _aligned(case, reference, head, mine)
+        error, other, chance = ece(ours, truth), ece(theirs, truth), noise(ours.max(axis=1))
+        score = bounds.paired(
+            (brier_scores(theirs, truth) - brier_scores(ours, truth)) / 2, [case.items[row].entity for row in mine]
+        )
+        allowed = max(chance, other + policy.calibration_margin)
+        good = error <= allowed and score.low >= -policy.calibration_margin
+        bad = error > allowed or score.high < -policy.calibration_margin
+        verdicts.append("pass" if good else "fail" if bad else "insufficient evidence")
+        parts.append(f"{head} ECE {error:.3f} (reference {other:.3f}, chance allows {chance:.3f})")
+        figures[head] = {"ece": error, "reference_ece": other, "chance": chance, "brier_gain": score.as_json()}
+    verdict: Verdict = _worst(verdicts)
+    return Criterion("calibrated", verdict, "; ".join(parts) + _missing(verdict), figures)
+
+
+def _aligned(case: Case, reference: Answers, head: str, rows: Sequence[int]) -> tuple[Floats, Floats, Any]:
+    """Both models' probabilities over the union of all labels, and the truth as an index of it."""
+    truth = [case.items[row].labels[head] for row in rows]
+    union = list(dict.fromkeys([*case.candidate.labels[head], *reference.labels[head], *sorted(set(truth))]))
+
+    def columns(answers: Answers) -> Floats:
+        return np.stack([answers.of(head, label)[list(rows)] for label in union], axis=1)
+
+    return columns(case.candidate), columns(reference), np.array([union.index(label) for label in truth], np.int64)
+
+
+def _scope(case: Case, reference: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
+    """What is in scope stays so, and what is not is still caught."""
+    known = [row for row in rows if "scope" in case.items[row].labels]
+    outside = [row for row in known if case.items[row].labels["scope"] == metrics.OUT_OF_SCOPE]
+    inside = [row for row in known if row not in set(outside)]
+    ours, theirs = metrics.refused(case.items, case.candidate), metrics.refused(case.items, reference)
+    kept = bounds.share(int((~ours[inside]).sum()), len(inside))
+    verdict: Verdict = "pass" if kept.low >= policy.retention else _fail_if(kept.high < policy.retention)
+    detail = f"{kept.mean:.1%} of {kept.n} in-scope items stay in scope (at least {kept.low:.1%})"
+    found = [Criterion("in scope stays in scope", verdict, detail + _missing(verdict), kept.as_json())]
+    if outside:
+        caught = ours[outside].astype(float) - theirs[outside].astype(float)
+        bound = bounds.paired(caught, [case.items[row].entity for row in outside])
+        verdict = _non_inferior(bound, policy.scope_margin)
+        detail = f"{ours[outside].mean():.1%} of {len(outside)} out-of-scope items are caught"
+        detail += f" (by the reference: {theirs[outside].mean():.1%})"
+        found.append(Criterion("out of scope is caught", verdict, detail + _missing(verdict), bound.as_json()))
+    return found
+
+
+def _changed(case: Case) -> Criterion:
+    """A training that changed nothing must not look like a success (opacus issue 820: 45 GPU hours)."""
+    assert case.live is not None
+    moved = 0.0
+    for head in case.heads:
+        if case.live.labels.get(head) == case.candidate.labels.get(head) and head in case.live.labels:
+            moved = max(moved, float(np.abs(case.candidate.probabilities[head] - case.live.probabilities[head]).max()))
+        else:
+            moved = 1.0
+    real = case.changed > 1e-7 and moved > 1e-6
+    detail = f"weights differ by up to {case.changed:.3g}, probabilities by up to {moved:.3g}"
+    figures = {"weights": min(case.changed, 1e9), "probabilities": moved}
+    return Criterion("really another model", "pass" if real else "fail", detail, figures)
+
+
+def _follows(case: Case, policy: Policy) -> Criterion:
+    """On judgements held out from training, the candidate follows people more often than the live model does.
+
+    People correct what is wrong, so these items are no sample of all events: they show that the corrections were learned, and say
+    nothing of overall quality, which the other criteria judge on items that nobody chose.
+    """
+    rows = [row for row, item in enumerate(case.items) if item.judged]
+    reference = case.live or case.baseline
+    difference = _right(case, case.candidate, rows) - _right(case, reference, rows)
+    gains, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    chance = bounds.sign_test(gains, losses) if rows else 1.0
+    figures = {"held_out": len(rows), "gains": gains, "losses": losses, "p": chance}
+    detail = f"of {len(rows)} held-out judgements the candidate gets {gains} right that the live model got wrong, and loses {losses}"
+    if chance <= policy.significance:
+        return Criterion("follows the corrections", "pass", f"{detail} (sign test p = {chance:.3f})", figures)
+    if rows and bounds.sign_test(losses, gains) <= policy.significance:
+        return Criterion("follows the corrections", "fail", detail, figures)
+    more = "; 5 gains without a loss would do, which takes some 30 consistent corrections (a fifth is held out)"
+    return Criterion(
+        "follows the corrections", "insufficient evidence", f"{detail} (sign test p = {chance:.3f}){more}", figures
+    )
+
+
+def _new_classes(case: Case) -> list[str]:
+    if case.live is None:
+        return []
+    return [
+        f"{head} {label}"
+        for head in case.heads
+        for label in case.candidate.labels[head]
+        if label not in case.live.labels.get(head, ())
+    ]
+
+
+def _approved(case: Case, fresh: Sequence[str]) -> Criterion:
+    named = ", ".join(fresh)
+    if case.approver:
+        return Criterion("new classes", "pass", f"{named}: provisional, on the word of {case.approver}")
+    return Criterion(
+        "new classes", "insufficient evidence", f"{named}: no live evidence yet; name who answers for them (--approver)"
+    )
+
+
+def _superior(bound: Bound) -> Verdict:
+    return "pass" if bound.low > 0 else _fail_if(bound.high < 0)
+
+
+def _non_inferior(bound: Bound, margin: float) -> Verdict:
+    return "pass" if bound.low > -margin else _fail_if(bound.high < -margin)
+
+
+def _fail_if(shown: bool) -> Verdict:
+    return "fail" if shown else "insufficient evidence"
+
+
+def _worst(verdicts: Sequence[str]) -> Verdict:
+    if not verdicts or "insufficient evidence" in verdicts:
+        return "fail" if "fail" in verdicts else "insufficient evidence"
+    return "fail" if "fail" in verdicts else "pass"
+
+
+def _points(bound: Bound) -> str:
+    return f"{100 * bound.mean:+.1f} points (95 % sure of {100 * bound.low:+.1f}) better"
+
+
+def _missing(verdict: Verdict) -> str:
+    return "; more held-out items are needed to tell" if verdict == "insufficient evidence" else ""
+
+
+Examine = Callable[[Case], Report]

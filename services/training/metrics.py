@@ -1,0 +1,91 @@
+"""What a model's answers are worth, on items whose labels are known."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.training.candidate import Answers, Floats, Item
+from shared.calibration import brier, ece
+
+OUT_OF_SCOPE = "out_of_scope"
+ALL = "all"
+
+
+def measure(items: Sequence[Item], answers: Answers, heads: Sequence[str]) -> dict[str, dict[str, float]]:
+    """ "<slice>.<head>" -> figures: n, accuracy, macro_f1, ece, brier; of out-of-scope detection also recall, retention and auroc.
+
+    Slice "all" pools them, where there are several.
+    """
+    slices = sorted({item.slice for item in items})
+    found: dict[str, dict[str, float]] = {}
+    for name in slices if len(slices) == 1 else [*slices, ALL]:
+        rows = [row for row, item in enumerate(items) if name in (item.slice, ALL)]
+        for head in heads:
+            known = [row for row in rows if head in items[row].labels and head in answers.labels]
+            if known:
+                found[f"{name}.{head}"] = _of_head(items, answers, head, known)
+    return found
+
+
+def _of_head(items: Sequence[Item], answers: Answers, head: str, rows: list[int]) -> dict[str, float]:
+    labels = answers.labels[head]
+    truth_names = [items[row].labels[head] for row in rows]
+    predicted_names = [answers.predicted(head)[row] for row in rows]
+    probabilities = answers.probabilities[head][rows]
+    # A label that the model does not know is a column of zeros: never right, and it costs in ECE and Brier.
+    width = [*labels, *sorted(set(truth_names) - set(labels))]
+    padded = np.pad(probabilities, ((0, 0), (0, len(width) - len(labels))))
+    truth = np.array([width.index(name) for name in truth_names], np.int64)
+    found = {
+        "n": float(len(rows)),
+        "accuracy": float(np.mean([a == b for a, b in zip(truth_names, predicted_names, strict=True)])),
+        "macro_f1": macro_f1(truth_names, predicted_names),
+        "ece": ece(padded, truth),
+        "brier": brier(padded, truth),
+    }
+    if head == "scope" and OUT_OF_SCOPE in labels:
+        scores = answers.of(head, OUT_OF_SCOPE)[rows]
+        outside = np.array([name == OUT_OF_SCOPE for name in truth_names])
+        flagged = refused(items, answers)[rows]
+        found["out_of_scope_n"] = float(outside.sum())
+        found["out_of_scope_recall"] = float(flagged[outside].mean()) if outside.any() else float("nan")
+        found["in_scope_retention"] = float(1 - flagged[~outside].mean()) if (~outside).any() else float("nan")
+        found["auroc"] = auroc(scores, outside)
+    return found
+
+
+def refused(items: Sequence[Item], answers: Answers) -> NDArray[np.bool_]:
+    """Which items the model says are out of scope, by its own thresholds, as the intent service decides it."""
+    scores = answers.of("scope", OUT_OF_SCOPE)
+    general = answers.thresholds.get("scope.out_of_scope", 1.01)
+    limits = [answers.thresholds.get(f"scope.out_of_scope.{item.slice}", general) for item in items]
+    return np.asarray(scores >= np.array(limits), np.bool_)
+
+
+def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
+    """The unweighted mean of F1 over every label that occurs in either."""
+    scores = []
+    for label in sorted({*truth, *predicted}):
+        hits = sum(a == b == label for a, b in zip(truth, predicted, strict=True))
+        scores.append(2 * hits / (sum(a == label for a in truth) + sum(b == label for b in predicted)))
+    return float(np.mean(scores))
+
+
+def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """The chance that a positive row's score is above a negative one's, ties counting half (Mann and Whitney 1947); NaN without both."""
+    high, low = scores[positive], scores[~positive]
+    if not len(high) or not len(low):
+        return float("nan")
+    above = (high[:, None] > low[None, :]).mean()
+    return float(above + 0.5 * (high[:, None] == low[None, :]).mean())
+
+
+def flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """ "<slice>.<head>.<figure>" -> value, without what could not be measured."""
+    return {
+        f"{where}.{name}": round(value, 4)
+        for where, of_head in figures.items()
+        for name, value in of_head.items()
+        if not np.isnan(value)
+    }

@@ -1,0 +1,56 @@
+"""What any text bundle says of examples: the candidate's bytes and the live model's are run by the same code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from services.training import encoders
+from services.training.candidate import Answers
+from services.training.examples import Example
+from services.training.features import embed
+from shared.bundle import Bundle, Route
+from shared.calibration import softmax
+
+
+def answer(examples: Sequence[Example], folder: Path, spec: Bundle, store: Path, scratch: Path) -> Answers:
+    """Calibrated probabilities of every head, by the route of each example's language.
+
+    Raises:
+        BundleError: an encoder that the bundle names is not in the store, or is damaged.
+    """
+    labels = {head: each.labels for head, each in spec.heads.items()}
+    found = {head: np.zeros((len(examples), len(names))) for head, names in labels.items()}
+    routes = [route_name(spec, example.language) for example in examples]
+    for name in sorted(set(routes)):
+        rows = [row for row, each in enumerate(routes) if each == name]
+        for head, probabilities in _by_route(
+            [examples[row] for row in rows], folder, spec.routes[name], store, scratch
+        ):
+            if head in found:
+                found[head][rows] = probabilities
+    return Answers(labels, found, spec.thresholds)
+
+
+def route_name(spec: Bundle, language: str) -> str:
+    """The route that the inference service takes: "zh-TW" has that of "zh-tw", else of "zh", else of "*"."""
+    by_lower = {name.lower(): name for name in spec.routes}
+    tag = language.lower()
+    return by_lower.get(tag) or by_lower.get(tag.partition("-")[0]) or "*"
+
+
+def _by_route(
+    examples: Sequence[Example], folder: Path, route: Route, store: Path, scratch: Path
+) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]]:
+    from safetensors.numpy import load_file
+
+    vectors = embed(examples, encoders.find(route.encoder, store), scratch).astype(np.float64)
+    weights = load_file(folder / route.weights)
+    heads = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
+    return [
+        (
+            head,
+            softmax(vectors @ weights[f"{head}.weight"].T + weights[f"{head}.bias"], route.temperature.get(head, 1.0)),
+        )
+        for head in heads
+    ]

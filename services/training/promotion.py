@@ -1,0 +1,160 @@
+"""From a candidate to what is live: sealed and published, judged by the gate against the live model, written into the ledger."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.training import card, gate, metrics
+from services.training.candidate import Answers, Candidate
+from services.training.gate import Case, Report
+from shared import bundle
+from shared.bundle import Bundle
+from shared.ledger import Entry, Ledger
+from shared.settings import Settings
+
+NOBODY = "gate"  # the approver where no person is named: it passed, and nobody had to answer for anything new
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A candidate in the store; not live by that."""
+
+    candidate: Candidate
+    version: str
+    digest: str
+    folder: Path
+    answers: Answers
+
+
+async def find_live(settings: Settings, model: str) -> Entry | None:
+    """Raises `Unavailable` where Postgres cannot be reached, `Broken` where the ledger was tampered with."""
+    ledger = Ledger.open(settings)
+    try:
+        return await ledger.live(model)
+    finally:
+        await ledger.close()
+
+
+def seal(candidate: Candidate, store: Path) -> Sealed:
+    """Measures the very bytes that will be served, writes the card, and publishes. The same run gives the same digest."""
+    answers = candidate.measure(candidate.folder, candidate.spec)
+    (candidate.folder / "card.md").write_text(card.compose(candidate, answers), encoding="utf-8")
+    digest = bundle.seal(candidate.folder, candidate.spec)
+    version = f"{datetime.now(UTC):%Y%m%d}-{digest[:8]}"
+    place, digest = bundle.publish(candidate.folder, candidate.spec, store, version)
+    return Sealed(candidate, version, digest, place, answers)
+
+
+def judge(sealed: Sealed, live: Entry | None, store: Path, *, with_feedback: bool, approver: str) -> Report:
+    """The gate's report on the held-out items.
+
+    Raises:
+        BundleError: the live model, which it must be compared with, is not in the store, or is damaged.
+    """
+    candidate = sealed.candidate
+    reference, changed = None, float("inf")
+    if live is not None:
+        place = store / live.model / live.version
+        spec = bundle.load(place, Bundle, live.bundle_digest)
+        reference = candidate.measure(place, spec)
+        changed = largest_difference((place, spec), (sealed.folder, candidate.spec))
+    return gate.examine(
+        Case(
+            items=candidate.items,
+            heads=candidate.heads,
+            candidate=sealed.answers,
+            baseline=candidate.baseline,
+            baseline_name=candidate.baseline_name,
+            live=reference,
+            changed=changed,
+            with_feedback=with_feedback,
+            approver=approver,
+        )
+    )
+
+
+async def promote(
+    settings: Settings, sealed: Sealed, report: Report, live: Entry | None, *, approver: str, reason: str = ""
+) -> Entry:
+    """Appends to the ledger, which inference follows.
+
+    Raises:
+        Refused: the ledger does not take it, e.g. because this very bundle was rolled back before and there is no `reason`.
+    """
+    ledger = Ledger.open(settings)
+    try:
+        return await ledger.promote(
+            sealed.candidate.spec.model,
+            sealed.version,
+            sealed.digest,
+            approver=approver or NOBODY,
+            evidence=evidence(sealed, report, live),
+            force=bool(reason),
+            reason=reason,
+        )
+    finally:
+        await ledger.close()
+
+
+def evidence(sealed: Sealed, report: Report, live: Entry | None) -> dict[str, Any]:
+    """What vouches for the version, as JSON: model digest <- run <- data set <- code <- the version it replaces <- gate."""
+    candidate = sealed.candidate
+    return {
+        "verdict": "provisional" if report.provisional else report.verdict,
+        "metrics": headline(sealed),
+        "gate": report.as_json(),
+        "dataset": dict(candidate.data),
+        "run": {**candidate.run, "code": code_version()},
+        "base": None if live is None else {"version": live.version, "digest": live.bundle_digest},
+        "thresholds": dict(candidate.spec.thresholds),
+    }
+
+
+def headline(sealed: Sealed) -> dict[str, float]:
+    """A handful of figures for lists: the first head's accuracy and ECE, by slice."""
+    candidate = sealed.candidate
+    first = candidate.heads[0]
+    found = metrics.measure(candidate.items, sealed.answers, (first,))
+    return {
+        f"{where.removesuffix('.' + first)} {name}": round(of_head[name], 4)
+        for where, of_head in found.items()
+        for name in ("accuracy", "ece")
+    }
+
+
+def largest_difference(live: tuple[Path, Bundle], other: tuple[Path, Bundle]) -> float:
+    """The largest absolute difference between weights of the same name; inf where names, shapes or encoders differ."""
+    if {n: r.encoder for n, r in live[1].routes.items()} != {n: r.encoder for n, r in other[1].routes.items()}:
+        return float("inf")
+    mine, theirs = _tensors(live[0]), _tensors(other[0])
+    if {name: each.shape for name, each in mine.items()} != {name: each.shape for name, each in theirs.items()}:
+        return float("inf")
+    return max((float(np.abs(mine[name] - theirs[name]).max(initial=0)) for name in mine), default=0.0)
+
+
+def _tensors(folder: Path) -> Mapping[str, Any]:
+    from safetensors.numpy import load_file
+
+    return {
+        f"{file.name}/{name}": each for file in folder.glob("*.safetensors") for name, each in load_file(file).items()
+    }
+
+
+def code_version() -> str:
+    """The commit that trained it, with "+changes" where files differ from it; empty outside a checkout."""
+    root = Path(__file__).parents[2]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - fixed arguments
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+changes" if commit and git("status", "--porcelain", "--untracked-files=no") else "")
+    except OSError:
+        return ""

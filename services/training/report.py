@@ -1,0 +1,107 @@
+"""What a run tells a person (a table) and a program (RESULT lines)."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from services.training import metrics
+from services.training.candidate import Answers, Candidate
+from services.training.gate import Report
+
+_SHOWN = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "ece": "ECE",
+    "out_of_scope_recall": "OOS recall",
+    "in_scope_retention": "retention",
+    "auroc": "AUROC",
+}
+_MARKS = {"pass": "[green]pass[/]", "fail": "[red]fail[/]", "insufficient evidence": "[yellow]insufficient evidence[/]"}
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+def figures(candidate: Candidate, answers: Answers) -> dict[str, Figures]:
+    """ "test", "test baseline" and, where there are any, "cross" and "cross baseline", the same by cross-validation of the other parts."""
+    asked = [row for row, item in enumerate(candidate.items) if not item.judged]
+    items = [candidate.items[row] for row in asked]
+    found: dict[str, Figures] = {
+        "test": metrics.measure(items, answers.take(asked), candidate.heads),
+        "test baseline": metrics.measure(items, candidate.baseline.take(asked), candidate.heads),
+    }
+    if candidate.tuning is not None:
+        tuning = candidate.tuning
+        found["cross"] = metrics.measure(tuning.items, tuning.model, candidate.heads)
+        found["cross baseline"] = metrics.measure(tuning.items, tuning.baseline, candidate.heads)
+    return found
+
+
+def show_figures(console: Console, candidate: Candidate, found: Mapping[str, Figures]) -> None:
+    title = f"{candidate.spec.model}: held-out test part"
+    if "cross" in found:
+        title += "; by 5-fold cross-validation of the other parts"
+    table = Table(title=title, title_justify="left")
+    for name in (
+        "where",
+        "n",
+        "figure",
+        "model",
+        "baseline",
+        *(("n", "model", "baseline") if "cross" in found else ()),
+    ):
+        table.add_column(name, justify="right" if name in ("n", "model", "baseline") else "left")
+    for where, of_head in found["test"].items():
+        for figure, name in _SHOWN.items():
+            if figure in of_head:
+                table.add_row(*_row(where, figure, name, found))
+        table.add_section()
+    console.print(table)
+
+
+def _row(where: str, figure: str, name: str, found: Mapping[str, Figures]) -> list[str]:
+    cells = [where, _count(found, "test", where, figure), name]
+    cells += [_value(found, part, where, figure) for part in ("test", "test baseline")]
+    if "cross" in found:
+        cells += [_count(found, "cross", where, figure)]
+        cells += [_value(found, part, where, figure) for part in ("cross", "cross baseline")]
+    return cells
+
+
+def _count(found: Mapping[str, Figures], part: str, where: str, figure: str) -> str:
+    of_head = found[part].get(where, {})
+    n = of_head.get("out_of_scope_n" if figure == "out_of_scope_recall" else "n")
+    return "" if n is None else f"{n:.0f}"
+
+
+def _value(found: Mapping[str, Figures], part: str, where: str, figure: str) -> str:
+    value = found[part].get(where, {}).get(figure)
+    return "" if value is None else f"{value:.3f}"
+
+
+def results(model: str, found: Mapping[str, Figures]) -> list[str]:
+    """ "RESULT train.<model>.<part>.<slice>.<head>.<figure>=<value>"."""
+    return [
+        f"RESULT train.{model}.{part.replace(' ', '_')}.{name}={value}"
+        for part, of_part in found.items()
+        for name, value in metrics.flat(of_part).items()
+    ]
+
+
+def headlines(candidate: Candidate, answers: Answers) -> list[str]:
+    """One line for each slice of each head: accuracy against the baseline's."""
+    found = figures(candidate, answers)
+    return [
+        f"{where}: accuracy {of_head['accuracy']:.3f} (baseline {found['test baseline'][where]['accuracy']:.3f}), "
+        f"ECE {of_head['ece']:.3f}, on {of_head['n']:.0f} held-out items"
+        for where, of_head in found["test"].items()
+    ]
+
+
+def show_gate(console: Console, report: Report) -> None:
+    table = Table(title="gate", title_justify="left")
+    for name in ("criterion", "verdict", "why"):
+        table.add_column(name)
+    for criterion in report.criteria:
+        table.add_row(criterion.name, _MARKS[criterion.verdict], criterion.detail)
+    console.print(table)

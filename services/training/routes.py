@@ -1,0 +1,124 @@
+"""One route of a text model: an encoder, heads on it, and the baseline on the same rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from services.training import baseline, chars, encoders, heads, split
+from services.training.encoders import Made
+from services.training.examples import Corpus, DataError, Example
+from services.training.features import embed
+from services.training.heads import Fitted, Floats, Ints
+
+MIN_ROWS = 40  # of the training and validation parts, for a language to have a route of its own
+
+Advance = Callable[[str, int, int], None]  # told what is being done, how much of it is done, and of how much
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run was asked to do.
+
+    store: the bundle store. scratch: what a killed run leaves for the next.
+    method: "head" trains heads on frozen encoders; "lora" and "full" fine-tune the encoder first.
+    sources: language -> encoder, as `encoders.obtain` takes it, "*" for all others; a language without one has its default.
+    """
+
+    store: Path
+    scratch: Path
+    method: str = "head"
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    epochs: int = 4
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The baseline's probabilities: of the route's test rows, and out-of-fold of the rows its head was fitted on."""
+
+    asked: Floats
+    known: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One route, with all that was found while making it.
+
+    learned: rows of the training and validation parts. asked: rows of the test part.
+    """
+
+    languages: tuple[str, ...]
+    encoder: Made
+    learned: Sequence[Example]
+    asked: Sequence[Example]
+    fitted: Mapping[str, Fitted]  # by head
+    baseline: Mapping[str, Compared]
+
+
+def find_routes(corpus: Corpus) -> list[tuple[str, ...]]:
+    """Languages by route; the first route serves every language that has none of its own.
+
+    Raises:
+        DataError: no language has enough rows.
+    """
+    enough = [
+        name for name in corpus.languages if len(corpus.where("training", "validation", language=name)) >= MIN_ROWS
+    ]
+    if not enough:
+        raise DataError(
+            f"{len(corpus.examples)} rows are too few: one language needs {MIN_ROWS} of the training and validation parts"
+        )
+    rest = tuple(name for name in corpus.languages if name not in enough)
+    return [(enough[0], *rest), *((name,) for name in enough[1:])]
+
+
+def train(corpus: Corpus, languages: tuple[str, ...], plan: Plan, advance: Advance) -> Branch:
+    """Raises DataError if its encoder cannot be had."""
+    name = "/".join(languages)
+    learned = [e for e in corpus.where("training", "validation") if e.language in languages]
+    asked = [e for e in corpus.where("test") if e.language in languages]
+    encoder = _encoder(corpus.domain, languages[0], learned, plan)
+    if plan.method != "head":
+        from services.training.finetune import run  # imports torch
+
+        encoder = run(corpus, learned, encoder, plan, lambda now, of: advance(f"{name}: fine-tuning", now, of))
+    total, done = len(learned) + len(asked), 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        advance(f"{name}: reading texts", done, total)
+
+    vectors = embed(learned, encoder, plan.scratch, count)
+    embed(asked, encoder, plan.scratch, count)
+    fitted, compared = {}, {}
+    for number, (head, labels) in enumerate(corpus.labels.items(), 1):
+        truth, weights, folds = targets(learned, head, labels)
+        if plan.method == "head":
+            each = heads.fit_head(vectors, truth, len(labels), weights, folds)
+        else:
+            validation = np.array([e.part == "validation" for e in learned])
+            each = heads.fit_apart(vectors, truth, len(labels), weights, validation)
+        fitted[head] = each
+        rows = [learned[row] for row in each.known]
+        compared[head] = Compared(
+            *baseline.predict(rows, truth[each.known], folds[each.known], len(labels), asked, weights[each.known])
+        )
+        advance(f"{name}: fitting heads", number, len(corpus.labels))
+    return Branch(languages, encoder, learned, asked, fitted, compared)
+
+
+def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats, Ints]:
+    """(index of the label or -1, weight, fold) of each row."""
+    truth = [labels.index(e.labels[head]) if head in e.labels else -1 for e in examples]
+    folds = [split.fold(e.entity, heads.FOLDS) for e in examples]
+    return np.array(truth, np.int64), np.array([e.weight for e in examples]), np.array(folds, np.int64)
+
+
+def _encoder(domain: str, language: str, learned: Sequence[Example], plan: Plan) -> Made:
+    source = plan.sources.get(language) or plan.sources.get("*") or encoders.default_for(domain, language)
+    texts, pairs = [e.text for e in learned], [e.text_pair for e in learned]
+    return encoders.obtain(source, plan.store, plan.scratch, lambda folder: chars.write(texts, pairs, folder))

@@ -1,0 +1,145 @@
+"""Labelled data from files: the starter sets' JSON lines, or a CSV of texts and labels."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from services.training import split
+from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example, order_labels
+from shared.bundle import sha256
+from shared.language import detect
+
+MAX_FILE_BYTES = 512 * 1024 * 1024
+STARTERS = Path(__file__).parents[2] / "data"
+ISSUERS = "issuers.jsonl"
+_FILES = {"intent": "utterances.jsonl", "risk": "headlines.jsonl"}
+_OUT_OF_SCOPE_NAMES = {"oos", "ood", "out_of_scope", "out-of-scope", "none"}
+
+
+def read(domain: str, path: Path | None = None) -> Corpus:
+    """The domain's labelled data.
+
+    Args:
+        path: a folder like data/<domain>, a .jsonl file of the same rows, or (intent) a .csv with a text and a label column;
+            None: the starter set.
+
+    Raises:
+        DataError: there is nothing to train on, or a row is malformed; the message names file and line.
+    """
+    if domain not in _FILES:
+        raise DataError(f"domain must be one of {', '.join(_FILES)}, not {domain!r}")
+    path = path or STARTERS / domain
+    file = path / _FILES[domain] if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{file}: no such file")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise DataError(f"{file}: more than {MAX_FILE_BYTES:,} bytes")
+    files = {file.name: sha256(file)}
+    if file.suffix == ".csv":
+        if domain != "intent":
+            raise DataError(f"{file}: a CSV of texts and labels can train intent only; {domain} needs {_FILES[domain]}")
+        examples = list(_csv(file))
+    else:
+        read_row = _utterance if domain == "intent" else _headline_reader(file.parent / ISSUERS)
+        if domain == "risk" and (issuers := file.parent / ISSUERS).is_file():
+            files[ISSUERS] = sha256(issuers)
+        examples = [example for row in _rows(file, read_row) for example in row]
+    if not examples:
+        raise DataError(f"{file}: no rows")
+    return Corpus(domain, order_labels(domain, examples), examples, files)
+
+
+def _rows(file: Path, read_row: Callable[[dict[str, Any]], list[Example]]) -> Iterator[list[Example]]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip():
+                    yield read_row(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"{file}:{number}: {type(error).__name__}: {error}") from error
+
+
+def _utterance(row: dict[str, Any]) -> list[Example]:
+    labels = scope_of(str(row["intent"]))
+    if row.get("sentiment"):
+        labels["sentiment"] = str(row["sentiment"])
+    return [Example(str(row["id"]), str(row["pair"]), str(row["language"]), _text(row["text"]), labels)]
+
+
+def scope_of(intent: str) -> dict[str, str]:
+    """What an intent label says for the heads `intent` and `scope`: "none of these" is no intent."""
+    if intent.lower() in _OUT_OF_SCOPE_NAMES:
+        return {"scope": OUT_OF_SCOPE}
+    return {"intent": intent, "scope": "in_scope"}
+
+
+def read_issuers(issuers: Path) -> dict[str, list[str]]:
+    """Issuer -> all its names; none where there is no such file."""
+    names: dict[str, list[str]] = {}
+    for number, line in enumerate(issuers.read_text(encoding="utf-8").splitlines() if issuers.is_file() else [], 1):
+        try:
+            row = json.loads(line)
+            names[row["issuer"]] = [name for known in row["names"].values() for name in known]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{issuers}:{number}: {type(error).__name__}: {error}") from error
+    return names
+
+
+def _headline_reader(issuers: Path) -> Callable[[dict[str, Any]], list[Example]]:
+    names = read_issuers(issuers)
+
+    def read_row(row: dict[str, Any]) -> list[Example]:
+        headline = _text(row["text"])
+        return [
+            Example(
+                f"{row['id']}/{judged['issuer']}",
+                str(row["pair"]),
+                str(row["language"]),
+                mention(headline, names.get(judged["issuer"], [str(judged["issuer"])])),
+                {head: str(judged[head]) for head in ("sentiment", "severity", "event") if judged.get(head)},
+                text_pair=headline,
+            )
+            for judged in row["issuers"]
+        ]
+
+    return read_row
+
+
+def mention(headline: str, names: list[str]) -> str:
+    """The name that stands first in the headline, the longest of those that begin there; the first name if none stands in it.
+
+    The risk service finds mentions in the same way, so training reads what serving will read.
+    """
+    folded = headline.casefold()
+    found = [(folded.find(name.casefold()), -len(name), name) for name in names if name.casefold() in folded]
+    if not found:
+        return names[0]
+    at, _, name = min(found)
+    return headline[at : at + len(name)] if len(folded) == len(headline) else name
+
+
+def _csv(file: Path) -> Iterator[Example]:
+    """Columns `text` and `label` (or `category`, `intent`), in any order; `language` and `sentiment` if they are there."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        columns = reader.fieldnames or []
+        label_column = next((name for name in ("label", "category", "intent") if name in columns), "")
+        if "text" not in columns or not label_column:
+            raise DataError(f"{file}: the first line must name a column 'text' and a column 'label'")
+        for number, row in enumerate(reader, 2):
+            text, label = (row["text"] or "").strip(), (row[label_column] or "").strip()
+            if not text or not label:
+                raise DataError(f"{file}:{number}: text and {label_column} must not be empty")
+            labels = scope_of(label)
+            if row.get("sentiment"):
+                labels["sentiment"] = row["sentiment"]
+            language = row.get("language") or detect(text)
+            yield Example(f"{file.stem}/{number}", split.text_entity(text), language, text, labels)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text must hold at least one visible character")
+    return value
