@@ -165,18 +165,20 @@ class Stack:
         return [place for place in below if place not in dealt_with]
 
     def read(self, kind: str, at_least: int = 0, within: float = PATIENCE) -> list[Any]:
-        """What is on the domain's topic of this kind ("results", "dead-letters"), once there are `at_least` records."""
+        """What is on the domain's topic of this kind ("results", "dead-letters"), to its end, once there are `at_least` records."""
         topic = f"{self.name}.{kind}.v1"
         consumer = KafkaConsumer(bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest")
         try:
-            consumer.assign([TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)])
+            partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+            consumer.assign(partitions)
             consumer.seek_to_beginning()
             found: list[Any] = []
             until = time.monotonic() + within
             while time.monotonic() < until:
-                for records in consumer.poll(timeout_ms=500).values():
+                for records in consumer.poll(timeout_ms=200).values():
                     found += records
-                if len(found) >= at_least:
+                ends = consumer.end_offsets(partitions)
+                if len(found) >= at_least and all(consumer.position(tp) >= ends[tp] for tp in partitions):
                     break
             assert len(found) >= at_least, f"{len(found)} of {at_least} records on {topic}"
             return found
