@@ -7,6 +7,7 @@ a killed stream worker must answer by Kafka, a killed server by gRPC, killed inf
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -33,7 +34,8 @@ from bench.verdict import Verdict, verdict
 LIMIT = 10.0  # s from a kill to the first new result
 GIVE_UP = 60.0  # s after which a kill counts as never recovered from
 WARM = 40  # events before the first kill; feedback judges them
-BURST = 0.4  # share of a kill's events that are offered just before it
+BURST = 0.4  # share of a kill's events that are offered just before it, half of them to the process that is killed
+AIM = 0.15  # s after the burst within which the kill comes
 
 Way = tuple[str, Door]
 
@@ -45,7 +47,7 @@ class Order:
     events: int
     kills: int
     seed: int
-    infrastructure: float = 0.0  # share of kills that hit Kafka, Postgres or Valkey
+    infrastructure: float = 0.1  # share of kills that hit Kafka, Postgres or Valkey
     pace: float = 4.5  # s over which a kill's events are spread
 
 
@@ -99,10 +101,10 @@ class Storm:
         left = order.events - WARM
         share = left * (number + 1) // order.kills - left * number // order.kills
         target = self._choose()
-        burst = int(share * BURST)
-        for _ in range(burst):
-            self._doors.send(self.traffic.draw())
-        await asyncio.sleep(self._chance.random() * 0.3)
+        burst, mine = int(share * BURST), ways(target)
+        for i in range(burst):
+            self._doors.send(self.traffic.draw(*mine[i // 2 % len(mine)]) if i % 2 else self.traffic.draw())
+        await asyncio.sleep(self._chance.random() * AIM)
         unsettled = len(self._doors.begun) - len(self._watch.seen)
         at = await self._strike(target)
         await asyncio.gather(self._load(target, share - burst), self._recover(target, at))
@@ -234,8 +236,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, help="default: a fresh one, printed")
     parser.add_argument(
-        "--infrastructure", type=float, default=0.0, metavar="SHARE",
-        help="share of the kills that hit Kafka, Postgres or Valkey instead of a service (default 0)",
+        "--infrastructure", type=float, default=0.1, metavar="SHARE",
+        help="share of the kills that hit Kafka, Postgres or Valkey instead of a service (default 0.1)",
     )  # fmt: skip
     parser.add_argument("--pace", type=float, default=4.5, help="seconds over which the events of one kill are spread")
     parser.add_argument("--data", type=Path, help="folder of the stack; default: a temporary one")
@@ -246,6 +248,7 @@ def main() -> None:
     order = Order(given.events, given.kills, seed, given.infrastructure, given.pace)
     data = given.data or Path(tempfile.mkdtemp(prefix="tidemill-chaos-"))
     console = Console(stderr=True, soft_wrap=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own client sees the broker die, which is the point
     print(machine.describe(seed), flush=True)
     console.print(f"starting a stack in {data}", highlight=False)
     with running(data.resolve()) as stack:
