@@ -111,7 +111,8 @@ async def _imaging(
     facts: dict[str, Any] = {**data, "judgements": sorted(id_ for label in judged for id_ in label.judgement_ids)}
     base = None
     if judged:
-        found = await pictures.judged(judged, gathered.labels, Claims(settings.blobs), Decoders())
+        with Decoders() as decoders:
+            found = await pictures.judged(judged, gathered.labels, Claims(settings.blobs), decoders)
         gathered = samples.join(gathered, found.samples)
         facts["left_out"] = list(found.left_out)
         base = settings.models / live.model / live.version / proposal.WEIGHTS if live is not None else None

@@ -21,13 +21,19 @@ log = logging.getLogger(__name__)
 class Decoders:
     """At most `size` images are decoded at once; the rest wait.
 
-    `await decoders.read(data)` may be called from any event loop: threads speak to the children.
+    `await decoders.read(data)` may be called from any event loop: threads speak to the children. A context manager, which closes.
     """
 
     def __init__(self, size: int = 2, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="decoder")
         self._idle: queue.SimpleQueue[Parent] = queue.SimpleQueue()
+
+    def __enter__(self) -> "Decoders":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     async def read(self, data: bytes) -> Picture:
         """The picture that the bytes hold.

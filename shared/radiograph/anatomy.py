@@ -125,13 +125,13 @@ def _opacities(x: Density, y: Density, lungs: list[Density], chance: Chance) -> 
         lung = lungs[chance.integers(2)]
         inside = np.argwhere(lung > 0.9)
         row, column = inside[chance.integers(len(inside))] if len(inside) else (0, 0)
-        radius, stretch, turn = chance.uniform(0.1, 0.24), chance.uniform(0.6, 1.5), chance.uniform(0, np.pi)
+        radius, stretch, turn = chance.uniform(0.12, 0.25), chance.uniform(0.6, 1.5), chance.uniform(0, np.pi)
         across, down = x - x[row, column], y - y[row, column]
         along = np.cos(turn) * across + np.sin(turn) * down
         beside = np.cos(turn) * down - np.sin(turn) * across
         ragged = smooth_noise(x.shape, x.shape[0] // 14, chance)
         reach = np.hypot(along * stretch, beside / stretch) / radius + 0.45 * ragged
-        added += chance.uniform(0.16, 0.34) * _step(1 - reach, 0, 0.3) * (1 + 0.3 * ragged) * lung
+        added += chance.uniform(0.22, 0.4) * _step(1 - reach, 0, 0.3) * (1 + 0.3 * ragged) * lung
     return np.asarray(added, np.float32)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +160,23 @@ async def test_a_store_that_is_not_mounted_is_waited_for(tmp_path: Path) -> None
     for place in ("absent", "empty", "file"):
         with pytest.raises(Unavailable, match="blob store x-rays"):
             await Claims({"x-rays": tmp_path / place}).read(Claim())
+
+
+async def test_a_store_that_hangs_is_waited_for(folder: Path) -> None:
+    """As a network mount does whose server is gone: not the event's fault, and not the handler's."""
+    going = threading.Event()
+
+    class Hanging:
+        def read(self, key: str, limit: int) -> bytes:
+            going.wait(30)
+            return b""
+
+    claims = Claims({"x-rays": folder}, seconds=0.05)
+    claims._stores["x-rays"] = Hanging()
+    with pytest.raises(Unavailable) as found:
+        await claims.read(Claim())
+    assert found.value.what == "blob store x-rays"
+    going.set()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,5 +1,6 @@
 """The imaging handler, with real decoders and claims, and an inference that answers what the test says."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     (store / "chest.dcm").write_bytes(samples.dicom())
     opened = Images.open(Settings(blobs={"x-rays": store}, decoders=1))
     yield opened
-    opened.close()
+    asyncio.run(opened.close())
 
 
 async def read(

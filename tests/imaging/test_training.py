@@ -63,7 +63,7 @@ def test_a_candidate_is_whole_and_answers_from_its_own_bytes(tmp_path: Path) -> 
 
 
 def test_training_starts_from_given_weights(tmp_path: Path) -> None:
-    """Without any learning, the base's answers come out unchanged."""
+    """Without any learning, the base's answers come out unchanged; a base of another shape is not used."""
     network, drawn = Network(widths=(4, 8), blocks=(1, 1)), synthetic(120, seed=3, side=32)
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
@@ -75,6 +75,10 @@ def test_training_starts_from_given_weights(tmp_path: Path) -> None:
     before, after = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
     assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
     assert old.spec.thresholds == new.spec.thresholds
+    assert (old.run["base"], new.run["base"]) == (False, True)
+    other = options | {"network": Network(widths=(8, 8), blocks=(1, 1))}
+    wider = propose(drawn, second, seed=1, recipe=still, base=first / "model.safetensors", **other)
+    assert wider.run["base"] is False
 
 
 def test_a_prior_model_can_be_measured_too() -> None:
@@ -169,17 +173,15 @@ async def test_judgements_become_samples(tmp_path: Path) -> None:
         label("p5", "finding", "normal", claimed),
     ]
     known = synthetic(1, seed=1).labels
-    decoders = Decoders(1)
-    try:
+    with Decoders(1) as decoders:
         found = await judged(said, known, Claims({"x": tmp_path}), decoders)
-    finally:
-        decoders.close()
     assert (found.used, found.left_out) == (("p1", "p5"), ("p2", "p3"))
     assert found.samples.pixels.shape == (2, SIDE, SIDE)
     assert found.samples.truth["finding"].tolist() == [1, 0]
     assert found.samples.truth["quality"].tolist() == [0, UNKNOWN]
     assert found.samples.entities == ("s-1", "s-1")
     assert found.samples.weights[0] > 1 > found.samples.weights[1]
-    joined = join(synthetic(3, seed=1), found.samples)
+    joined = join(synthetic(3, seed=1, side=40), found.samples)
+    assert joined.pixels.shape == (5, 40, 40)
     assert len(joined) == 5
     assert joined.origins[-1] == "judged"

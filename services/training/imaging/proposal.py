@@ -20,6 +20,10 @@ from shared.calibration import ece, fit_temperature, softmax
 from shared.nn.image import build
 
 WEIGHTS = "model.safetensors"
+AFRESH = Recipe()
+FINE = Recipe(
+    epochs=6, rate=1e-3, anchor=0.2
+)  # all samples, old and new, and near to the old answers: nothing is forgotten
 
 
 def propose(
@@ -41,15 +45,14 @@ def propose(
         folder: an empty folder, to be filled with the weights.
         data, run: what is known of the samples and the method, to which counts and settings are added.
         size: pixels a side of the network's input.
-        base: weights of the same network to start from, as a bundle's `weights`.
+        base: weights to start from, as a bundle's `weights`; those of another network are not used.
         tell: takes a line at a time: progress, then figures of the test part as ``RESULT name=value``.
     """
     parts = split(samples)
-    recipe = recipe or Recipe()
     spec = _specify(parts["training"], size, network)
     made = build(spec)
-    if base:
-        made.load_state_dict(load_file(base))
+    fine = base is not None and adopt(made, base)
+    recipe = recipe or (FINE if fine else AFRESH)
     assert spec.image is not None
     fit(made, parts["training"], spec.image, recipe, seed, tell)
     spec = _calibrate(made, spec, parts["validation"])
@@ -67,10 +70,21 @@ def propose(
         baseline_name="logistic regression on pixels",
         measure=lambda place, bundle: answers(place, bundle, parts["test"]),
         data={**data, "split": RULE, "counts": counts},
-        run={**run, "seed": seed, "epochs": recipe.epochs, "size": size, "base": base is not None},
+        run={**run, "seed": seed, "epochs": recipe.epochs, "size": size, "base": fine},
         heads=tuple(samples.labels),
         notes=_notes(figures, set(samples.origins)),
     )
+
+
+def adopt(network: nn.Module, base: Path) -> bool:
+    """Takes the weights over if they are there and of this very network."""
+    if not base.is_file():
+        return False
+    weights, own = load_file(base), network.state_dict()
+    if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+        return False
+    network.load_state_dict(weights)
+    return True
 
 
 def answers(folder: Path, spec: Bundle, samples: Samples) -> Answers:

@@ -102,10 +102,12 @@ def split(samples: Samples) -> dict[Part, Samples]:
 
 
 def join(first: Samples, second: Samples) -> Samples:
-    """Both, one after another; they must have the same labels and sides."""
+    """Both, one after another, with the first one's labels, and its side of pictures."""
+    side = first.pixels.shape[1]
+    pixels = [letterbox(picture, side) for picture in second.pixels]
     truth = {head: np.concatenate([values, second.truth[head]]) for head, values in first.truth.items()}
     return Samples(
-        np.concatenate([first.pixels, second.pixels]),
+        np.concatenate([first.pixels, np.stack(pixels)]) if pixels else first.pixels,
         first.labels,
         truth,
         first.entities + second.entities,
