@@ -84,7 +84,11 @@ def _dead_letter(
 
 
 def _key(settled: Settled) -> bytes | None:
-    return settled.record_key if settled.record_key is not None else settled.outcome.subject.encode() or None
+    if (
+        settled.record_key is not None or settled.reused
+    ):  # the subject of who had the id first is none of this one's business
+        return settled.record_key
+    return settled.outcome.subject.encode() or None
 
 
 def _content_type(headers: Headers) -> str:

@@ -208,6 +208,7 @@ class Service:
                 self._tally.end(settled=i < ended)
 
     def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
+        self._ready()
         caller = _metadata(context).get("tidemill-caller", "")
         return arrive(self._domain, call, caller, deadline, _trace(context), self._tally.run)
 

@@ -71,19 +71,19 @@ def stop() -> None:
 def trace_id(headers: Headers) -> str:
     """The trace that these headers continue, as 32 hex digits; a new one's where they carry none."""
     for name, value in headers:
-        if name == "traceparent":
+        if name == "traceparent" and value is not None:  # Kafka's headers may be null
             found = _TRACEPARENT.fullmatch(value.decode("ascii", "replace"))
             if found and int(found[1], 16):
                 return found[1]
     return secrets.token_hex(16)
 
 
-def extract(carried: Iterable[tuple[str, str | bytes]]) -> Context:
+def extract(carried: Iterable[tuple[str, str | bytes | None]]) -> Context:
     """The context that Kafka headers or gRPC metadata carry."""
     carrier = {
         name: value.decode("ascii", "replace") if isinstance(value, bytes) else value
         for name, value in carried
-        if name in _CARRIED
+        if name in _CARRIED and value is not None
     }
     return propagate.extract(carrier) if carrier else Context()
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import asyncpg
 import grpc
+from aiokafka import AIOKafkaProducer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from protos import intent_pb2
@@ -120,14 +121,21 @@ class Stack:
             process.popen.kill()
             process.popen.wait()
 
-    def send(self, records: Sequence[tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]]) -> list[int]:
+    def send(
+        self, records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]]
+    ) -> list[int]:
         """Puts (key, value, headers) on the request topic; returns their offsets."""
-        producer = KafkaProducer(bootstrap_servers=self.settings.kafka, linger_ms=5)
-        try:
-            sent = [producer.send(self.requests, value, key, headers=list(h)) for key, value, h in records]
-            return [future.get(30).offset for future in sent]
-        finally:
-            producer.close()
+
+        async def send() -> list[int]:
+            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
+            await producer.start()
+            try:
+                sent = [await producer.send(self.requests, value, key, headers=list(h)) for key, value, h in records]
+                return [(await delivery).offset for delivery in sent]
+            finally:
+                await producer.stop()
+
+        return asyncio.run(send())
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """What Postgres says; `$1` is the domain's name."""

@@ -41,7 +41,7 @@ POISON = {
     "EVENT_NAME_INVALID": (None, request("a"), [*headers("p4"), ("ce_subject", b"\xff\xfe")]),
     "EVENT_TIME_INVALID": (None, request("a"), headers("p5", ce_time=b"yesterday")),
     "TEXT_EMPTY": (b"k6", None, headers("p6")),
-    "TEXT_REFUSED": (None, request("reject"), headers("p7")),
+    "TEXT_REFUSED": (None, request("reject"), [*headers("p7"), ("traceparent", None), ("ce_subject", None)]),
     "HANDLER_FAILED": (None, request("bug 4111 1111"), headers("p8")),
     "ID_REUSED": (None, request("something else"), headers("fine-0")),
 }
