@@ -84,9 +84,7 @@ def _dead_letter(
 
 
 def _key(settled: Settled) -> bytes | None:
-    if (
-        settled.record_key is not None or settled.reused
-    ):  # the subject of who had the id first is none of this one's business
+    if settled.record_key is not None or settled.reused:  # who reuses an id learns nothing of the first one's subject
         return settled.record_key
     return settled.outcome.subject.encode() or None
 
