@@ -61,10 +61,20 @@ def check(request: risk_pb2.RiskRequest) -> None:
             "ISSUERS_TOO_MANY", f"issuers has {len(request.issuers)} entries; the limit is {MAX_ISSUERS}", "issuers"
         )
     for index, issuer in enumerate(request.issuers):
-        if not issuer.strip() or "\0" in issuer or len(issuer.encode()) > MAX_ISSUER_BYTES:
-            raise Reject("ISSUER_INVALID", f"an issuer must have 1 to {MAX_ISSUER_BYTES} bytes", f"issuers[{index}]")
+        check_issuer(issuer, f"issuers[{index}]")
     if request.HasField("published_at"):
         moment(request)
+
+
+def check_issuer(issuer: str, field: str) -> None:
+    """Also what feedback takes for a target: else nobody could correct what is said of an issuer that a caller named."""
+    size = len(issuer.encode())
+    if not 0 < size <= MAX_ISSUER_BYTES or issuer != issuer.strip() or not issuer.isprintable():
+        raise Reject(
+            "ISSUER_INVALID",
+            f"an issuer must be 1 to {MAX_ISSUER_BYTES} bytes of printable text without space at its ends; this one has {size:,}",
+            field,
+        )
 
 
 def moment(request: risk_pb2.RiskRequest) -> datetime:

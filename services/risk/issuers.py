@@ -30,6 +30,7 @@ class Issuers:
         # Longest first, so that "Nordhavn Shipping" is not read as "Nordhavn". Ids are no names: "ALLY" is a word.
         spoken = {name for known in names.values() for name in known}
         longest = sorted(spoken, key=len, reverse=True)
+        self._spoken = [self._by_name[name.casefold()] for name in longest]
         self._pattern = re.compile("|".join(map(_bounded, longest)) or r"(?!)", re.IGNORECASE)
 
     @classmethod
@@ -52,7 +53,8 @@ class Issuers:
         """Each issuer the headline names, once, in order of appearance."""
         found: dict[str, Mention] = {}
         for match in self._pattern.finditer(headline):
-            issuer = self._by_name[match.group().casefold()]
+            # Which name it was, the group says; not the text: "İ" matches "i", but does not fold to it.
+            issuer = self._spoken[(match.lastindex or 1) - 1]
             found.setdefault(issuer, Mention(issuer, match.group()))
         return list(found.values())
 
@@ -67,7 +69,7 @@ class Issuers:
 
 
 def _bounded(name: str) -> str:
-    """The name as a pattern that does not match inside a longer Latin word; Chinese has no such bounds."""
+    """The name as a group that does not match inside a longer Latin word; Chinese has no such bounds."""
     before = r"(?<![A-Za-z0-9])" if _WORD.match(name[0]) else ""
     after = r"(?![A-Za-z0-9])" if _WORD.match(name[-1]) else ""
-    return before + re.escape(name) + after
+    return f"({before}{re.escape(name)}{after})"

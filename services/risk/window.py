@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from protos import risk_pb2
-from services.risk.handler import MAX_ISSUER_BYTES
+from services.risk.handler import check_issuer
 from shared.errors import Reject
 from shared.settlement import Means
 from shared.store.issuers import windows
@@ -17,8 +17,7 @@ async def get_issuer(request: risk_pb2.GetIssuerRequest, means: Means) -> risk_p
         Reject: ISSUER_INVALID, AT_INVALID.
         Unavailable: Postgres cannot be reached.
     """
-    if not request.issuer.strip() or "\0" in request.issuer or len(request.issuer.encode()) > MAX_ISSUER_BYTES:
-        raise Reject("ISSUER_INVALID", f"issuer must have 1 to {MAX_ISSUER_BYTES} bytes", "issuer")
+    check_issuer(request.issuer, "issuer")
     assert isinstance(means.store, Store)
     known = means.lookups.resolve([request.issuer], "")
     issuer = known[0].issuer

@@ -55,6 +55,13 @@ async def test_no_known_issuer_is_a_result_that_says_so() -> None:
     assert not predictions(result)
 
 
+@pytest.mark.parametrize("name", ["NORDHAVN SHİPPİNG", "Nordhavn Shıppıng", "nordhavn ſhipping"])
+async def test_letters_that_only_match_are_no_trouble(name: str) -> None:
+    """Turkish capitals and the dotless i match an i, yet folding their case makes none of them."""
+    result = await assess(headline=f"{name} falls")
+    assert [(item.issuer, item.name) for item in result.issuers] == [("NRDH", name)]
+
+
 async def test_chinese_names_need_no_word_bounds() -> None:
     """Names match inside running Chinese text."""
     result = await assess(headline="因联益食品索赔诺德航运股价大跌")
@@ -87,6 +94,7 @@ async def test_facts_carry_the_items_own_time() -> None:
         ({"headline": "x", "issuers": ["a"] * 33}, "ISSUERS_TOO_MANY"),
         ({"headline": "x", "issuers": [" "]}, "ISSUER_INVALID"),
         ({"headline": "x", "issuers": ["a\0b"]}, "ISSUER_INVALID"),
+        ({"headline": "x", "issuers": ["Nordhavn "]}, "ISSUER_INVALID"),
         ({"headline": "x", "publisher": "p" * 257}, "PUBLISHER_TOO_LONG"),
         ({"headline": "x", "published_at": {"seconds": 10**15}}, "PUBLISHED_AT_INVALID"),
     ],
