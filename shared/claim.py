@@ -7,8 +7,8 @@ Which failures are the event's fault and which are ours:
 
 - unknown store, bad key, no such file in a working store, too large, other content: `Reject`. So a producer puts the whole
   file in its place (write beside it, then rename) *before* it sends the event.
-- the store's folder absent, unreadable, stale or **empty** (what an unmounted volume looks like), or a file that we may not
-  read: `Unavailable`. The event waits until an operator has mended it; nothing is lost to a missing mount.
+- the store's folder absent, unreadable, stale, hanging or **empty** (what an unmounted volume looks like), or a file that we may
+  not read: `Unavailable`. The event waits until an operator has mended it; nothing is lost to a missing mount.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from typing import Protocol
 from shared.errors import Reject, Unavailable
 
 MAX_CLAIM_BYTES = 64 * 1024 * 1024
+READ_SECONDS = 10.0  # a store that takes longer hangs, as a network mount does whose server is gone
 MAX_KEY_BYTES = 1024
 _STORE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+@,-]{0,254}")  # of a key, between slashes
@@ -54,9 +55,10 @@ class Store(Protocol):
 class Claims:
     """The configured stores, by name."""
 
-    def __init__(self, blobs: Mapping[str, Path], limit: int = MAX_CLAIM_BYTES) -> None:
+    def __init__(self, blobs: Mapping[str, Path], limit: int = MAX_CLAIM_BYTES, seconds: float = READ_SECONDS) -> None:
         self._stores: dict[str, Store] = {name: Folder(name, folder) for name, folder in blobs.items()}
         self._limit = limit
+        self._seconds = seconds
 
     async def read(self, claim: Claim, field: str = "claim") -> bytes:
         """The claimed bytes, whose SHA-256 has been checked. Reads in a thread, off the event loop.
@@ -69,9 +71,14 @@ class Claims:
                 ``CLAIM_SHA256_MISMATCH``.
             Unavailable: the store cannot be read just now.
         """
-        return await asyncio.to_thread(self._read, claim, field)
+        store = self._check(claim, field)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.to_thread(self._read, store, claim, field)
+        except TimeoutError as error:
+            raise Unavailable(f"blob store {claim.store}", f"no answer within {self._seconds:g} s") from error
 
-    def _read(self, claim: Claim, field: str) -> bytes:
+    def _check(self, claim: Claim, field: str) -> Store:
         store = self._stores.get(claim.store)
         if store is None:
             name = f"{claim.store!r} is" if _STORE.fullmatch(claim.store) else "it is"
@@ -85,6 +92,9 @@ class Claims:
                 f"{field}.sha256 must be the file's SHA-256 in 64 hexadecimal digits",
                 f"{field}.sha256",
             )
+        return store
+
+    def _read(self, store: Store, claim: Claim, field: str) -> bytes:
         try:
             data = store.read(claim.key, self._limit)
         except Reject as reject:

@@ -1,5 +1,7 @@
 """Where a request's image comes from: its own bytes or a claim, and the decoders."""
 
+import asyncio
+
 from protos import imaging_pb2
 from services.imaging.turnstile import Turnstile
 from shared.claim import Claims
@@ -47,5 +49,5 @@ class Images:
             data = request.inline if source == "inline" else await self._claims.read(request.claim)
             return await self._decoders.read(data)
 
-    def close(self) -> None:
-        self._decoders.close()
+    async def close(self) -> None:
+        await asyncio.to_thread(self._decoders.close)  # which waits for the images in hand
