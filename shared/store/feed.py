@@ -60,7 +60,8 @@ def _shown(message: Message) -> Iterator[tuple[str, Any]]:
             yield "label", label
         elif field.type == FieldDescriptor.TYPE_ENUM:
             names: Any = field.enum_type
-            yield "decision", names.values_by_number[value].name
+            known = names.values_by_number.get(value)  # not that of a newer version's row
+            yield "decision", known.name if known is not None else str(value)
         elif field.name == "confidence":
             yield "confidence", round(value, 4)
         elif field.name == "out_of_scope":

@@ -5,11 +5,12 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from protos import event_pb2, intent_pb2
+from protos import event_pb2, imaging_pb2, intent_pb2
 from services.intent.wiring import DOMAIN
 from shared.errors import Unavailable
 from shared.event import Key
 from shared.settings import Settings
+from shared.store.feed import line
 from shared.store.outcome import Outcome, Settled
 from shared.store.postgres import Store
 from shared.store.rebuild import rebuild
@@ -96,6 +97,12 @@ async def test_a_body_of_another_version_is_fed_without_its_words(projection: Pr
     await projection.write(DOMAIN, [Settled(outcome("1", body=b"\xff\xff"))])
     _, (line,) = await projection.feed("intent")
     assert (line["id"], line["kind"]) == ("1", "result")
+
+
+def test_a_decision_of_another_version_is_fed_by_its_number() -> None:
+    """Enums are open: a row that a newer version stored must not end the worker that projects it again."""
+    result = imaging_pb2.ImagingResult(finding="normal", decision=99)  # type: ignore[arg-type]
+    assert line(outcome("1", body=result.SerializeToString()), imaging_pb2.ImagingResult)["decision"] == "99"
 
 
 async def test_a_rebuilt_redis_is_the_same(store: Store, projection: Projection) -> None:
