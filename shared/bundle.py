@@ -187,7 +187,7 @@ def load(folder: Path, kind: type[S], digest: str = "") -> S:
     try:
         files = json.loads(_read(folder / MANIFEST))["files"]
         entries = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{folder / MANIFEST}: not a readable manifest: {error}") from error
     if digest and sha256(folder / MANIFEST) != digest:
         raise BundleError(f"{folder / MANIFEST}: its sha256 is not the one in the ledger")
