@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,22 +16,34 @@ from services.cli.stack import DEFAULT, Data, Stack
 def train(
     context: typer.Context,
     domain: DomainName,
-    with_feedback: bool = typer.Option(False, "--with-feedback", help="Learn from people's corrections too."),
+    with_feedback: Annotated[
+        bool, typer.Option("--with-feedback", help="Learn from people's judgements, too.")
+    ] = False,
+    approver: Annotated[str, typer.Option(help="Who answers for the promotion, and for labels that are new.")] = "",
+    labels: Annotated[
+        Path | None, typer.Option(help="Labelled data instead of the starter set: a file or folder.")
+    ] = None,
     data: Data = DEFAULT,
 ) -> None:
     """Train a domain's model anew, and let the gate decide whether it goes live.
 
-    Runs `python -m services.training train DOMAIN` with the stack's environment;
-    further options are that program's (see them with `-- --help`). Exit status
-    and output are its own.
+    Runs `python -m services.training train DOMAIN` with the stack's environment,
+    where `python -m services.training train --help` explains more options: they
+    are passed on. Exit status 0: promoted; 3: trained, and refused by the gate;
+    1: nothing was trained.
 
-      tidemill train intent --with-feedback
-      tidemill train risk --with-feedback --approver ada
+      tidemill train intent --with-feedback --approver ada
+      tidemill train intent --labels banking77/train.csv --encoder minilm
+      tidemill train risk --method lora --epochs 3
     """
     contract_of(domain)
     stack = stack_with(data, "postgres", "models")
-    arguments = [domain, *(["--with-feedback"] if with_feedback else []), *context.args]
-    raise typer.Exit(training(stack, "train", *arguments).wait())
+    options = {"--approver": approver, "--data": str(labels) if labels else ""}
+    given = [word for option, value in options.items() if value for word in (option, value)]
+    with training(
+        stack, "train", domain, *(["--with-feedback"] if with_feedback else []), *given, *context.args
+    ) as job:
+        raise typer.Exit(job.wait())
 
 
 def training(stack: Stack, *arguments: str, stdout: int | None = None) -> "subprocess.Popen[str]":

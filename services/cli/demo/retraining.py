@@ -18,6 +18,7 @@ from shared.ledger import Entry
 
 APPROVER = "demo"
 _SWAP_WITHIN = 90.0  # seconds
+_REFUSED = 3  # exit status of a training whose model the gate did not let pass
 
 
 def live(stack: Stack) -> Entry:
@@ -53,9 +54,8 @@ def retrain(stack: Stack, console: Console) -> None:
         for line in job.stdout:
             console.print(Text(f"│ {line.rstrip()}", "dim"), soft_wrap=True)
     if job.returncode:
-        raise Problem(
-            f"training ended with status {job.returncode}: the gate refused, or it failed; its words are above"
-        )
+        why = "the gate refused the new model" if job.returncode == _REFUSED else "training failed"
+        raise Problem(f"{why} (status {job.returncode}); above it says what is missing")
 
 
 def await_swap(stack: Stack, version: str, text: str) -> tuple[intent_pb2.IntentResult, float]:

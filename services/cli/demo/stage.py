@@ -21,8 +21,8 @@ def raised(data: Path, console: Console) -> Iterator[Stack]:
         console.print(f"a stack runs in {data} already: it is used, and left running")
         yield open_stack(data)
         return
-    _tidemill("up", "--detach", "--data", str(data))
     try:
+        _tidemill("up", "--detach", "--data", str(data))
         yield open_stack(data)
     finally:
         _tidemill("down", "--data", str(data))
