@@ -26,10 +26,9 @@ def refused(code: Code) -> Iterator[list[Any]]:
         yield details
     assert raised.value.code() == code, raised.value.details()
     status = rpc_status.from_call(raised.value)
+    kinds = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
     for detail in status.details if status else ():
-        for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo):
-            if detail.Is(kind.DESCRIPTOR):
-                details.append(kind.FromString(detail.value))
+        details += [kind.FromString(detail.value) for kind in kinds if detail.Is(kind.DESCRIPTOR)]
 
 
 def test_a_call_is_answered_and_projected(stack: Stack, client: Client) -> None:
