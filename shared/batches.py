@@ -138,7 +138,10 @@ class Batches:
         if not self._tasks:
             self._watchdog.forget("the batch")
             self._watchdog.forget("polling")
-        error = None if task.cancelled() else task.exception()
+        if task.cancelled():  # we close before we cancel: a stray one came from inside a handler
+            error: BaseException | None = asyncio.CancelledError() if self._open else None
+        else:
+            error = task.exception()
         if error is not None:  # ours, not the domain's
             log.critical("%s: ending this process; nothing unfinished was committed", self._domain.name, exc_info=error)
             self.abandon()

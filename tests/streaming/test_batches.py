@@ -116,6 +116,23 @@ async def test_the_pile_is_bounded() -> None:
     assert bench.finished[-1] == "6"
 
 
+async def test_a_stray_cancellation_ends_the_process() -> None:
+    """One that comes from inside a handler leaves its batch undone: nothing may finish past it."""
+
+    async def stray(request: Any, tools: Any) -> Any:
+        if tools.key.id == "1":
+            raise asyncio.CancelledError
+        return answer(request.text)
+
+    bench = Bench(handling(ECHO, stray))
+    await bench.take("1")
+    await bench.batches.finished()
+    await bench.take("2")
+    await bench.batches.finished()
+    assert bench.ended == 1
+    assert bench.finished == []
+
+
 async def test_an_abandoned_batch_and_all_behind_it_are_not_finished() -> None:
     """Nothing may finish past a batch that was given up, or its events would be committed past."""
     bench = Bench(most=2)
