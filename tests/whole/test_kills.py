@@ -6,12 +6,12 @@ import signal
 import time
 from pathlib import Path
 
-from bench.chaos import ways
 from bench.doors import Doors
 from bench.events import ROUTES, Traffic
 from bench.history import History
 from bench.local import Local
 from bench.outcomes import Watch
+from bench.storm import ways
 from bench.verdict import verdict
 from tests.whole.sending import PATIENCE, new_source
 
