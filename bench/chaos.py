@@ -31,11 +31,12 @@ async def storm(stack: Local, order: Order, console: Console) -> int:
     """Runs it and prints what came out; the exit status."""
     values = stack.values()
     addresses = {domain: values[f"TIDEMILL_{domain.upper()}"] for domain in ROUTES}
-    source = f"chaos/{order.seed}"
     async with AsyncExitStack() as held:
         history = held.enter_context(History(stack.data / "history.jsonl"))
         doors = await held.enter_async_context(Doors(values["TIDEMILL_KAFKA"], addresses, history))
-        seen = Watch(values["TIDEMILL_POSTGRES"], source, list(ROUTES), lambda key: history.add("seen", event=key.id))
+        seen = Watch(
+            values["TIDEMILL_POSTGRES"], order.source, list(ROUTES), lambda key: history.add("seen", event=key.id)
+        )
         watch = await held.enter_async_context(seen)
         run = Storm(stack, order, doors, watch, history)
         await run.warm()
@@ -45,7 +46,7 @@ async def storm(stack: Local, order: Order, console: Console) -> int:
         await watch.until(lambda: doors.planned.keys() <= watch.seen.keys(), GIVE_UP)
         lasted = time.monotonic() - began
         violations = [] if taken else [f"{doors.waiting} events were never accepted"]
-        end = await verdict(stack, source, doors)
+        end = await verdict(stack, order.source, doors)
         violations += end.violations
         violations += [
             f"{kill.target}: first new result after {kill.seconds:.1f} s" for kill in kills if kill.seconds > LIMIT

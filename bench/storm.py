@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.doors import Doors
 from bench.events import ROUTES, Door, Traffic
@@ -35,6 +35,9 @@ class Order:
     seed: int
     infrastructure: float = 0.1  # share of kills that hit Kafka, Postgres or Valkey
     pace: float = 4.5  # s over which a kill's events are spread
+    source: str = field(
+        default_factory=lambda: f"chaos/{time.time_ns()}"
+    )  # of its events, in a stack that may hold others
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Storm:
         self._watch = watch
         self._history = history
         self._chance = random.Random(f"storm/{order.seed}")
-        self.traffic = Traffic(f"chaos/{order.seed}", order.seed)
+        self.traffic = Traffic(order.source, order.seed)
         self._services = stack.services()
         self._killed: dict[str, int] = {}
 
