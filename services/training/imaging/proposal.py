@@ -11,7 +11,7 @@ from torch import nn
 
 from services.training.candidate import Answers, Candidate, Floats, Item
 from services.training.imaging import thresholds
-from services.training.imaging.figures import linear_baseline, measure
+from services.training.imaging.figures import auc_interval, linear_baseline, measure
 from services.training.imaging.fit import Recipe, fit, infer
 from services.training.imaging.samples import UNKNOWN, Samples, split
 from services.training.split import RULE
@@ -136,10 +136,11 @@ def _measure(network: nn.Module, spec: Bundle, test: Samples, baseline: Answers,
     normal = labels.index("normal")
     found = probabilities(network, spec, test)
     finding = found["finding"][known]
-    figures = measure(finding, truth, normal, seed)
+    figures = measure(finding, truth, normal)
+    figures["auc_low"], figures["auc_high"] = auc_interval(finding, truth, normal, seed)
     raw = probabilities(network, spec, test.take(known), calibrated=False)["finding"]
     figures["ece_before"] = ece(raw, truth)
-    linear = measure(baseline.probabilities["finding"][known], truth, normal, seed)
+    linear = measure(baseline.probabilities["finding"][known], truth, normal)
     figures |= {f"linear_{name}": linear[name] for name in ("accuracy", "auc", "ece")}
     limits = np.array([spec.thresholds[f"finding.report.{label}"] for label in labels])
     reported = finding.max(1) >= limits[finding.argmax(1)]
