@@ -73,9 +73,9 @@ class Bert(nn.Module):
         self.outputs = tuple(layers) or (shape.layers,)
         if not all(1 <= layer <= shape.layers for layer in self.outputs):
             raise ValueError(f"layers {self.outputs}: the network has layers 1 to {shape.layers}")
-        self.words = nn.Embedding(shape.vocabulary, shape.width)
-        self.positions = nn.Embedding(shape.positions, shape.width)
-        self.types = nn.Embedding(shape.types, shape.width)
+        self.words = _embedding(shape.vocabulary, shape.width)
+        self.positions = _embedding(shape.positions, shape.width)
+        self.types = _embedding(shape.types, shape.width)
         self.norm = nn.LayerNorm(shape.width, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
         # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
@@ -94,6 +94,11 @@ class Bert(nn.Module):
             if number in self.outputs:
                 kept[number] = hidden
         return torch.cat([kept[number] for number in self.outputs], 1) if len(kept) > 1 else hidden
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """Uniform, with BERT's standard deviation of 0.02: a normal distribution on the meta device would import sympy, for seconds."""
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width).uniform_(-0.035, 0.035))
 
 
 class _Layer(nn.Module):
@@ -179,7 +184,9 @@ def read_weights(network: Bert, weights: Mapping[str, Tensor]) -> None:
             state |= {
                 f"layers.{index}.{ours}.{kind}": weights[f"{there}{theirs}.{kind}"] for ours, theirs in _LAYER.items()
             }
-    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    # Copies: what safetensors gives is the file itself, mapped into memory, which may change after it was verified.
+    copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+    network.load_state_dict(copies, assign=True)
 
 
 def write_weights(network: Bert) -> dict[str, Tensor]:

@@ -124,6 +124,5 @@ def _load_transformer(folder: Path, spec: Encoder, config: Mapping[str, Any]) ->
     # drawing random weights, only to overwrite them, takes longer than reading the real ones
     with torch.device("meta"):
         network = Bert(shape, spec.layers)
-    network.to_empty(device="cpu")
     read_weights(network, load_file(folder / spec.weights))
     return network

@@ -16,7 +16,7 @@ from shared.infer import deadline
 from shared.inference_client import open_infer
 from shared.settings import Settings
 from tests.inference.bundles import sentence
-from tests.inference.conftest import INTENT, Running, until
+from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
 
 
 async def test_concurrent_calls_travel_together_and_each_gets_its_own_answer(running: Running) -> None:
@@ -130,4 +130,27 @@ async def test_callers_who_leave_take_their_request_along(running: Running) -> N
     await until(lambda: running.engine.gate.rows == 0)
     assert running.registry.records["intent", "v1"].fail.count == 1
     assert (await infer("intent", {"text": "refund"})).card.version == "v1"
+    await infer.close()
+
+
+async def test_a_server_that_comes_back_is_used_again(store: Store) -> None:
+    """The same client, without being told; meanwhile calls fail at once instead of hanging."""
+    ledger = Turning()
+    ledger.point("imaging", "v1", store.digests["imaging"])
+    image = np.zeros((4, 4), np.uint8)
+    async with serving(Settings(models=store.place), ledger) as server:
+        await until(lambda: server.registry.ready)
+        address = server.address
+        infer = open_infer(Settings(inference=address))
+        await infer("imaging", {"image": image})
+    with pytest.raises(Unavailable):
+        await infer("imaging", {"image": image})
+    async with serving(Settings(models=store.place, listen=address), ledger), asyncio.timeout(60):
+        while True:
+            try:
+                answer = await infer("imaging", {"image": image})
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+    assert answer.card.version == "v1"
     await infer.close()
