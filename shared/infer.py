@@ -43,7 +43,7 @@ class Infer(Protocol):
     """`await infer("intent", {"text": "where is my parcel?", "language": "en"})`.
 
     Concurrent calls are coalesced into few multi-row requests. A row holds one value for each model input: text, bytes or one
-    array without a batch dimension.
+    array without a batch dimension. `priority` is 1 (most urgent) to 9; 0 stands for the usual 5.
 
     Raises:
         Reject: the server refused this row; the other rows of the request are unharmed.
