@@ -1,17 +1,56 @@
 """The honest baseline: TF-IDF and logistic regression on the same rows (word 1-2-grams; character 1-4-grams for Chinese)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from services.training.examples import Example
-from services.training.heads import Floats, Ints
-from shared.calibration import nll
+from services.training.regression import Floats, Ints, Line, Vectors, choose, cross_fit, fit
+from shared.calibration import softmax
 
 NAME = "TF-IDF + logistic regression"
-STRENGTHS = (1.0, 10.0)
-_WORD = r"(?u)\b\w+\b"  # one letter is a word, too
+STRENGTHS = (1.0, 10.0)  # scikit-learn's C; the one with the least out-of-fold NLL is taken, as for the model
 _BY_CHARACTER = {"zh", "ja", "th"}  # written without spaces between words
+_WORD = r"(?u)\b\w+\b"  # one letter is a word, too
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The baseline's probabilities: of the route's test rows, and out-of-fold of the rows its head was fitted on."""
+
+    asked: Floats
+    known: Floats
+
+
+class Baseline:
+    """TF-IDF of one route's rows, and as many logistic regressions on it as there are heads.
+
+    The fits are those of scikit-learn's `LogisticRegression(C=...)`: the same objective, solved in the span of the rows.
+    """
+
+    def __init__(self, learned: Sequence[Example], asked: Sequence[Example], folds: Ints) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        if learned[0].language in _BY_CHARACTER:
+            grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True)
+        else:
+            grams = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
+        rows = grams.fit_transform([read(e) for e in learned])
+        self._learned, to_span = _span(rows)
+        self._asked = _dense(grams.transform([read(e) for e in asked]) @ to_span) if asked else self._learned[:0]
+        self._folds = folds
+
+    def predict(self, truth: Ints, labels: int, weights: Floats) -> Compared:
+        """Of one head. `truth`: [n], an index of a label, -1 where unknown."""
+        known = np.flatnonzero(truth >= 0)
+        x, y, w = self._learned[known], truth[known], weights[known]
+        starts: dict[int, Line] = {}
+        strength, _, logits = choose(
+            STRENGTHS, lambda strength: cross_fit(x, y, labels, w, self._folds[known], strength, starts), y, w
+        )
+        return Compared(softmax(fit(x, y, labels, w, strength).logits(self._asked)), softmax(logits))
 
 
 def read(example: Example) -> str:
@@ -19,52 +58,16 @@ def read(example: Example) -> str:
     return f"{example.text} {example.text_pair}".strip()
 
 
-def predict(
-    learned: Sequence[Example], truth: Ints, folds: Ints, labels: int, asked: Sequence[Example], weights: Floats
-) -> tuple[Floats, Floats]:
-    """Probabilities [asked, labels], and out-of-fold ones [learned, labels], from which a threshold can be set.
-
-    Its strength is chosen as the model's is: by out-of-fold NLL.
-    """
-    texts, language = [read(e) for e in learned], learned[0].language
-    best: tuple[float, float, Floats] | None = None
-    for strength in STRENGTHS:
-        inner = np.zeros((len(texts), labels))
-        for fold in np.unique(folds):
-            rows = folds == fold
-            kept = [text for text, out in zip(texts, rows, strict=True) if not out]
-            held = [text for text, out in zip(texts, rows, strict=True) if out]
-            inner[rows] = _fit_predict(kept, truth[~rows], weights[~rows], held, labels, language, strength)
-        loss = nll(inner, truth, weights)
-        if best is None or loss < best[0]:
-            best = (loss, strength, inner)
-    assert best is not None
-    asked_texts = [read(e) for e in asked]
-    return _fit_predict(texts, truth, weights, asked_texts, labels, language, best[1]), best[2]
+def _span(rows: Any) -> tuple[Vectors, Any]:
+    """(coordinates [n, components] of sparse rows in an orthonormal basis of their span, what takes other rows there)."""
+    values, vectors = np.linalg.eigh(_dense(rows @ rows.T).astype(np.float64))
+    kept = np.flatnonzero(values > 1e-9 * values.max())[::-1][:_COMPONENTS]
+    axes = vectors[:, kept] / np.sqrt(values[kept])
+    return (vectors[:, kept] * np.sqrt(values[kept])).astype(np.float32), rows.T @ axes
 
 
-def _fit_predict(
-    texts: Sequence[str],
-    truth: Ints,
-    weights: Floats,
-    asked: Sequence[str],
-    labels: int,
-    language: str,
-    strength: float,
-) -> Floats:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
+_COMPONENTS = 4000  # more rows than this are not needed to tell what a baseline can do
 
-    result = np.zeros((len(asked), labels))
-    known = np.unique(truth)
-    if len(known) == 1 or not asked:
-        result[:, known[:1]] = 1
-        return result
-    if language in _BY_CHARACTER:
-        vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True)
-    else:
-        vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3)
-    model.fit(vectors.fit_transform(texts), truth, sample_weight=weights)
-    result[:, model.classes_] = model.predict_proba(vectors.transform(asked))
-    return result
+
+def _dense(matrix: Any) -> Vectors:
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float32)

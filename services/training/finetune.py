@@ -98,7 +98,7 @@ def _batches(corpus: Corpus, rows: Sequence[Example], encoder: Made) -> _Rows:
     tokens = tokenizer.encode([e.text for e in rows], [e.text_pair for e in rows])
     found = {head: targets(rows, head, labels) for head, labels in corpus.labels.items()}
     weights = next(iter(found.values()))[1]
-    return _Rows(tokens, {head: truth for head, (truth, _, _) in found.items()}, weights)
+    return _Rows(tokens, {head: truth for head, (truth, _) in found.items()}, weights)
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from services.training import baseline, chars, encoders, heads, split
+from services.training import chars, encoders, split
+from services.training.baseline import Baseline, Compared
 from services.training.encoders import Made
 from services.training.examples import Corpus, DataError, Example
 from services.training.features import embed
-from services.training.heads import Fitted, Floats, Ints
+from services.training.heads import Fitted, Trainer
+from services.training.regression import FOLDS, Floats, Ints
 
 MIN_ROWS = 40  # of the training and validation parts, for a language to have a route of its own
 
@@ -33,14 +35,6 @@ class Plan:
     seed: int = 0
     epochs: int = 4
     command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """The baseline's probabilities: of the route's test rows, and out-of-fold of the rows its head was fitted on."""
-
-    asked: Floats
-    known: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +88,22 @@ def train(corpus: Corpus, languages: tuple[str, ...], plan: Plan, advance: Advan
 
     vectors = embed(learned, encoder, plan.scratch, count)
     embed(asked, encoder, plan.scratch, count)
+    folds = np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
+    validation = None if plan.method == "head" else np.array([e.part == "validation" for e in learned])
+    heads, other = Trainer(vectors, folds, validation), Baseline(learned, asked, folds)
     fitted, compared = {}, {}
     for number, (head, labels) in enumerate(corpus.labels.items(), 1):
-        truth, weights, folds = targets(learned, head, labels)
-        if plan.method == "head":
-            each = heads.fit_head(vectors, truth, len(labels), weights, folds)
-        else:
-            validation = np.array([e.part == "validation" for e in learned])
-            each = heads.fit_apart(vectors, truth, len(labels), weights, validation)
-        fitted[head] = each
-        rows = [learned[row] for row in each.known]
-        compared[head] = Compared(
-            *baseline.predict(rows, truth[each.known], folds[each.known], len(labels), asked, weights[each.known])
-        )
+        truth, weights = targets(learned, head, labels)
+        fitted[head] = heads.fit(truth, len(labels), weights)
+        compared[head] = other.predict(truth, len(labels), weights)
         advance(f"{name}: fitting heads", number, len(corpus.labels))
     return Branch(languages, encoder, learned, asked, fitted, compared)
 
 
-def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats, Ints]:
-    """(index of the label or -1, weight, fold) of each row."""
+def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats]:
+    """(index of the label or -1, weight) of each row."""
     truth = [labels.index(e.labels[head]) if head in e.labels else -1 for e in examples]
-    folds = [split.fold(e.entity, heads.FOLDS) for e in examples]
-    return np.array(truth, np.int64), np.array([e.weight for e in examples]), np.array(folds, np.int64)
+    return np.array(truth, np.int64), np.array([e.weight for e in examples])
 
 
 def _encoder(domain: str, language: str, learned: Sequence[Example], plan: Plan) -> Made:

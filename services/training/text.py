@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from services.training import baseline, heads, predict, routes, thresholds
+from services.training import baseline, predict, routes, thresholds
 from services.training.candidate import Answers, Candidate, Item, Tuning
 from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example
-from services.training.heads import Floats, Ints
+from services.training.regression import Floats, Ints, Vectors
 from services.training.routes import Advance, Branch, Plan
 from shared.bundle import Bundle, Head, Route
 from shared.calibration import softmax
@@ -65,7 +65,7 @@ def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path) -> Bundl
     found: dict[str, Route] = {}
     limits: dict[str, float] = {}
     for branch in branches:
-        tensors: dict[str, heads.Vectors] = {}
+        tensors: dict[str, Vectors] = {}
         for head, each in branch.fitted.items():
             tensors |= {f"{head}.weight": each.head.weight, f"{head}.bias": each.head.bias}
         file = f"{branch.languages[0]}.safetensors"
