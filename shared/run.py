@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shared import telemetry
 from shared.domain import Domain
+from shared.errors import Unavailable
 from shared.health import Health
 from shared.means import Ready, open_means
 from shared.projector import Projector
@@ -104,7 +105,8 @@ async def serve(domain: Domain, settings: Settings, stop: asyncio.Event) -> None
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await tally.flush()
+        with suppress(Unavailable):  # its last counts are then missing: nothing that was settled is
+            await tally.flush()
         for task in background:
             if not task.cancelled():
                 task.result()  # a fault of ours ended it

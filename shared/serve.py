@@ -1,6 +1,7 @@
 """The synchronous door: the gRPC service of a domain, the same for every domain."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -16,7 +17,7 @@ from shared import telemetry
 from shared.call import arrive, refused, reply, stored, unnamed
 from shared.domain import Domain
 from shared.errors import Expired, Failure, Reject, Reused, Unavailable
-from shared.event import Arrival, Headers, Key
+from shared.event import Arrival, Headers, Key, check_name
 from shared.patience import persist
 from shared.pile import PiledStore
 from shared.projector import Projector
@@ -25,6 +26,8 @@ from shared.settings import Settings
 from shared.settlement import Means, settle
 from shared.store.outcome import Settled
 from shared.tally import Tally
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH = 256  # calls
 MAX_MESSAGE_BYTES = 33 * 1024 * 1024  # 32 MiB of requests and their envelopes
@@ -85,6 +88,14 @@ class Service:
                     return await answer(data, context)
             except Failure as failure:
                 await refuse(context, failure, self._domain.name)
+            except grpc.aio.AbortError:
+                raise
+            except (
+                Exception
+            ) as bug:  # a fault of ours: gRPC would answer with its text, which may hold what somebody wrote
+                log.error("%s: %s failed: %s", self._domain.name, name, type(bug).__name__)
+                await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server; its log says more")
+                raise AssertionError("abort raises") from bug
 
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=_serialise)
 
@@ -147,6 +158,8 @@ class Service:
         event: Any = self._parse(event_pb2.Event, data)
         if not event.id:
             raise Reject("EVENT_ID_EMPTY", "id must be that of the event whose outcome is asked for", "id")
+        check_name("source", event.source)
+        check_name("id", event.id)
         key = Key(self._domain.name, event.source or self._domain.requests, event.id)
         store = self._ready().store
         found = await persist(lambda: store.find([key]), until=self._deadline(context))

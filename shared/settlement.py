@@ -23,7 +23,7 @@ from shared.store.postgres import Unstorable
 
 log = logging.getLogger(__name__)
 
-HANG = 15.0  # seconds without any handler of a batch moving, after which those still running are taken for hung
+HANG = 60.0  # seconds without any handler of a batch moving, after which those still running are taken for hung
 
 
 class Sink(Protocol):

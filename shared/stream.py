@@ -41,7 +41,7 @@ class Worker:
         self._domain = domain
         self._settings = settings
         longest = MAX_POLL_INTERVAL * 0.9
-        self._batches = Batches(domain, means, publisher, watchdog, settings.batch_events, longest)
+        self._batches = Batches(domain, means, publisher, watchdog, self._finish, settings.batch_events, longest)
         self._waiting_since: float | None = None  # a backlog was seen that nothing is taken of
         self._app = self._wire()
 
@@ -98,17 +98,18 @@ class Worker:
         return consumer
 
     async def _take(self, events: Sequence[Any]) -> None:
-        messages = [event.message for event in events]
-        await self._batches.take([self._arrival(each) for each in messages], lambda: self._consumer.finish(messages))
+        await self._batches.take((self._arrival(event.message), event.message) for event in events)
+
+    def _finish(self, messages: Sequence[Any]) -> None:
+        self._consumer.finish(messages)
 
     def _arrival(self, message: Any) -> Arrival:
-        at = datetime.fromtimestamp(message.timestamp, UTC) if (message.timestamp or 0) > 0 else datetime.now(UTC)
         return arrive(
             self._domain.name,
             message.topic,
             message.partition,
             message.offset,
-            at,
+            _moment(message.timestamp),
             message.key,
             message.value or b"",
             tuple(message.headers or ()),
@@ -150,3 +151,11 @@ class Worker:
             complain(Unavailable("kafka", f"it does not say how far its topics go ({type(error).__name__})"))
             return False
         return any((end or 0) > max(begins.get(tp) or 0, self._consumer.reached(tp)) for tp, end in ends.items())
+
+
+def _moment(timestamp: float | None) -> datetime:
+    """When the broker or the producer says a record was made; now where it says nothing, or what cannot be true."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC) if timestamp and timestamp > 0 else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)

@@ -44,7 +44,11 @@ def _create(client: KafkaAdminClient, settings: Settings, wanted: list[Topic]) -
         topic.name: {
             "num_partitions": settings.partitions,
             "replication_factor": settings.replication,
-            "configs": {"retention.ms": topic.hours * _HOUR, "max.message.bytes": _MAX_RECORD_BYTES},
+            "configs": {
+                "retention.ms": topic.hours * _HOUR,
+                "max.message.bytes": _MAX_RECORD_BYTES,
+                "min.insync.replicas": max(1, settings.replication - 1),  # else acks=all could mean one copy
+            },
         }
         for topic in wanted
         if topic.name not in there

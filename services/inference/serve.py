@@ -23,6 +23,7 @@ from services.inference.load import Loader
 from services.inference.registry import Registry
 from services.inference.servicer import SERVICE, Servicer
 from shared.bundle import SPEC
+from shared.health import LIVE
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ async def listening(
     server = grpc.aio.server(options=OPTIONS)
     add_servicer(Servicer(registry, engine, settings), server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    await health.set(LIVE, _SERVING)
     for service in ("", SERVICE):
         await health.set(service, _NOT)
     if settings.reflection:
