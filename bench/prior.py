@@ -45,14 +45,14 @@ def make(models: Path, model: str, version: str) -> str:
         return publish(Path(scratch), bundle(model), models, version)[1]
 
 
-def promote(settings: Settings, model: str, version: str) -> None:
-    """Makes the prior live through the ledger, as a person would with any bundle that is good enough for the purpose."""
-    digest = make(settings.models, model, version)
+def promote(settings: Settings, model: str, version: str, digest: str = "") -> None:
+    """Makes a version live through the ledger, as a person would; without a `digest` a prior is published as that version first."""
+    digest = digest or make(settings.models, model, version)
 
     async def append() -> None:
         ledger = Ledger.open(settings)
         try:
-            await ledger.promote(model, version, digest, approver="bench", evidence={"kind": "prior"})
+            await ledger.promote(model, version, digest, approver="bench", evidence={"why": "a measurement or a test"})
         finally:
             await ledger.close()
 

@@ -1,5 +1,9 @@
-"""One whole stack for the session: every server, every process, starter models trained for it. `-m "not stack"` does without."""
+"""One whole stack for the session: every server, every process, models quickly made. `-m "not stack"` does without."""
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -10,8 +14,11 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from bench.local import Local, running
+from bench import prior
+from bench.local import ROOT, Local, running
+from shared.settings import Settings
 
+QUICK = "quick-1"  # what bench.quick calls its versions; importing it would import torch
 HERE = Path(__file__).parent
 
 
@@ -64,11 +71,27 @@ def collector() -> Iterator[tuple[str, Spans]]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, collector: tuple[str, Spans]) -> Iterator[Local]:
-    """The whole stack, ready, with trained starters and telemetry on."""
+    """The whole stack, ready, with telemetry on and models of the starters' architectures live."""
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector[0]}",
         "OTEL_EXPORTER_OTLP_INSECURE": "true",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
     }
-    with running(tmp_path_factory.mktemp("whole"), environment=environment) as stack:
+    data = tmp_path_factory.mktemp("whole")
+    command = [sys.executable, "-m", "bench.quick", str(data / "models")]
+    making = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # while the servers come up
+    with making, running(data, "--no-starters", environment=environment) as stack:
+        made = json.loads(making.communicate(timeout=600)[0])
+        settings = Settings(postgres=stack.address("postgres"), models=data / "models")
+        for model, digest in made.items():
+            prior.promote(settings, model, QUICK, digest)
+        wait_ready(stack)
         yield stack
+
+
+def wait_ready(stack: Local, within: float = 180) -> None:
+    """Returns once inference serves what was promoted."""
+    deadline = time.monotonic() + within
+    while not (process := stack.status()["processes"]["inference"])["ready"]:
+        assert time.monotonic() < deadline, process["missing"]
+        time.sleep(0.5)
