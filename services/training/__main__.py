@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shlex
 import sys
 import time
@@ -218,6 +219,8 @@ def _guarded(work: Callable[[], int]) -> int:
 
 
 def main() -> None:
+    # Read when torch is loaded. Threads that wait by spinning take the cores that the slower one needs, beside a running stack above all.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     app()
 
