@@ -124,15 +124,3 @@ async def stored(url: str) -> int:
     finally:
         await connection.close()
     return count
-
-
-def test_a_bundle_with_a_changed_byte_is_refused(tmp_path: Path, postgres: str) -> None:
-    """Inference does not start: it ends with a status that says so, and names the file."""
-    settings = Settings(postgres=postgres, models=tmp_path / "models")
-    prior.promote(settings, "intent", "prior-1")
-    spec = tmp_path / "models" / "intent" / "prior-1" / "bundle.json"
-    spec.write_bytes(spec.read_bytes().replace(b"prior", b"PRIOR", 1))
-    environment = {"TIDEMILL_POSTGRES": postgres, "TIDEMILL_MODELS": str(tmp_path / "models")}
-    with process(tmp_path, environment, "inference", "serve") as inference:
-        assert inference.popen.wait(PATIENCE) != 0
-        assert str(spec) in inference.log.read_text()
