@@ -65,14 +65,20 @@ async def _insist(domain: Domain, piece: Piece, tools: Tools, beat: Callable[[],
             if arrival.deadline is not None:
                 raise
             await pause(Unavailable("inference", str(error)), seconds, None)
-        except (
-            Exception
-        ) as bug:  # anything else is a bug in the handler: it must cost this event alone, never the batch
+        except (Exception, asyncio.CancelledError) as bug:
+            # A bug in the handler, which must cost this event alone, never the batch: also a cancellation that is not ours.
+            if isinstance(bug, asyncio.CancelledError) and _told_to_stop():
+                raise
             failed = fail(domain, piece, bug)
             if failed is not None:
                 return failed
             await asyncio.sleep(seconds)
     raise AssertionError("pauses never ends")
+
+
+def _told_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def fail(domain: Domain, piece: Piece, bug: BaseException) -> Outcome | None:

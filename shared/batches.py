@@ -6,9 +6,9 @@ batches.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared import telemetry
 from shared.domain import Domain
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MOST_BYTES = 32 * 1024 * 1024  # of payloads in a batch, and as many again that wait: images are large
 HUNG = 120.0  # seconds in which a batch neither moves nor waits visibly
 
 
@@ -33,6 +34,7 @@ class Batches:
     Nothing is raised to whoever hands events over. After `abandon` nothing more finishes until `reopen`.
 
     Args:
+        finish: told which events are finished, by the token that was handed over with each.
         most: events in a batch.
         longest: seconds after which a batch must be done, or the broker evicts this process.
         end: how the process ends on a fault of ours, where going on could lose the batch.
@@ -44,6 +46,7 @@ class Batches:
         means: Means,
         publisher: Publisher,
         watchdog: Watchdog,
+        finish: Callable[[Sequence[Any]], None],
         most: int,
         longest: float,
         end: Callable[[], None] = exit_at_once,
@@ -52,11 +55,13 @@ class Batches:
         self._means = replace(means, beat=lambda: watchdog.beat("the batch"))
         self._publisher = publisher
         self._watchdog = watchdog
+        self._told = finish
         self._most = most
         self._longest = longest
         self._end = end
         self._open = True
-        self._pile: list[tuple[Sequence[Arrival], Callable[[], None]]] = []
+        self._abandoned = False
+        self._pile: list[tuple[Arrival, Any]] = []
         self._moved = asyncio.Event()
         self._round: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -67,37 +72,38 @@ class Batches:
     def in_hand(self) -> bool:
         return bool(self._tasks)
 
-    async def take(self, arrivals: Sequence[Arrival], finish: Callable[[], None]) -> None:
-        """`finish` is called when these are finished. Returns at once, unless a whole batch waits already."""
+    async def take(self, events: Iterable[tuple[Arrival, Any]]) -> None:
+        """Take (arrival, token) pairs. Returns once what waits is no more than a batch."""
         if not self._open:
             return
-        self._pile.append((arrivals, finish))
-        if self._round is None:
+        self._pile += events
+        if self._round is None and self._pile:
             self._round = self._start(self._rounds())
-        while self._open and sum(len(events) for events, _ in self._pile) >= self._most:
+        while self._open and self._fits() < len(self._pile):
             self._moved.clear()
             await self._moved.wait()
 
     async def _rounds(self) -> None:
         try:
             while self._pile:
-                taken = self._grab()
-                worked = await work_out(self._domain, [each for events, _ in taken for each in events], self._means)
+                fits = self._fits()
+                taken, self._pile = self._pile[:fits], self._pile[fits:]
+                self._moved.set()
+                worked = await work_out(self._domain, [arrival for arrival, _ in taken], self._means)
                 if self._last is not None:
                     await asyncio.wait([self._last])
-                self._last = self._start(self._finish(worked, [finish for _, finish in taken]))
+                self._last = self._start(self._finish(worked, [token for _, token in taken]))
         finally:
             self._round = None
 
-    def _grab(self) -> list[tuple[Sequence[Arrival], Callable[[], None]]]:
-        """As much of the pile as fits a batch, and at least one."""
-        taken = [self._pile.pop(0)]
-        size = len(taken[0][0])
-        while self._pile and size + len(self._pile[0][0]) <= self._most:
-            taken.append(self._pile.pop(0))
-            size += len(taken[-1][0])
-        self._moved.set()
-        return taken
+    def _fits(self) -> int:
+        """How many of the events that wait are the next batch: at least one, if any waits."""
+        size = 0
+        for n, (arrival, _) in enumerate(self._pile):
+            size += len(arrival.payload)
+            if n == self._most or (n and size > MOST_BYTES):
+                return n
+        return len(self._pile)
 
     async def finished(self) -> None:
         """Returns when nothing is in hand."""
@@ -107,6 +113,7 @@ class Batches:
     def abandon(self) -> None:
         """Give up what is in hand: nothing of it is finished, so all of it comes again."""
         self.close()
+        self._abandoned = True
         if self._tasks:
             log.warning("%s: giving up the batch in hand; its events come again", self._domain.name)
         for task in self._tasks:
@@ -120,7 +127,7 @@ class Batches:
 
     def reopen(self) -> None:
         """Take events again; only to be called when nothing is in hand."""
-        self._open = True
+        self._open, self._abandoned = True, False
 
     def _start(self, work: Awaitable[T]) -> "asyncio.Task[T]":
         if not self._tasks:
@@ -152,7 +159,7 @@ class Batches:
         self._watchdog.beat("the batch")
         self._watchdog.beat("polling")
 
-    async def _finish(self, worked: WorkedOut, finish: Sequence[Callable[[], None]]) -> None:
+    async def _finish(self, worked: WorkedOut, tokens: Sequence[Any]) -> None:
         started = asyncio.get_running_loop().time()
         settled = await put_down(self._domain, worked, self._means)
         done = [each for each in settled if isinstance(each, Settled)]
@@ -163,8 +170,7 @@ class Batches:
             persist(lambda: self._means.projection.write(self._domain, done), beat=beat),
             self._publisher.publish([record(self._domain, each) for each in done], beat),
         )
-        for each in finish:
-            each()
+        self._told(tokens)
         attributes = {"messaging.destination.name": self._domain.requests}
         telemetry.consumed.add(len(done), attributes)
         telemetry.process_duration.record(asyncio.get_running_loop().time() - started, attributes)

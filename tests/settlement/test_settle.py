@@ -162,6 +162,19 @@ async def test_a_bug_that_passes_costs_nothing() -> None:
     assert result(settled).intent == "a"
 
 
+async def test_a_stray_cancellation_is_a_bug_like_any_other() -> None:
+    """A handler that raises CancelledError itself must not make its batch look given up."""
+
+    async def stray(request: Any, tools: Any) -> Any:
+        if request.text == "stray":
+            raise asyncio.CancelledError
+        return answer(request.text)
+
+    bad, fine = await settle(handling(ECHO, stray), [arrival("stray", "1"), arrival("a", "2")], means(FakeStore()))
+    assert letter(bad).reason == "HANDLER_FAILED"
+    assert result(fine).intent == "a"
+
+
 async def test_a_handler_that_hangs_costs_one_event() -> None:
     """Once nothing else of the batch moves, it is stopped, and dead-lettered after three such attempts."""
     before, bad, after = await settle(

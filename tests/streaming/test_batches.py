@@ -20,7 +20,7 @@ class FakePublisher:
         self.published: list[list[Record]] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     async def publish(self, records: Sequence[Record], beat: Any) -> None:
         await self.gate.wait()
@@ -35,13 +35,22 @@ class Bench:
     def __init__(self, domain: Any = ECHO, most: int = 4) -> None:
         self.store, self.publisher, self.ended = FakeStore(), FakePublisher(), 0
         self.finished: list[str] = []
-        self.batches = Batches(domain, means(self.store), self.publisher, Watchdog(), most, 60, self.end)  # type: ignore[arg-type]
+        self.batches = Batches(
+            domain,
+            means(self.store),
+            self.publisher,  # type: ignore[arg-type]
+            Watchdog(),
+            self.finished.extend,
+            most,
+            60,
+            self.end,
+        )
 
     def end(self) -> None:
         self.ended += 1
 
     async def take(self, *ids: str, text: str = "a") -> None:
-        await self.batches.take([arrival(text, each) for each in ids], lambda: self.finished.extend(ids))
+        await self.batches.take([(arrival(text, each), each) for each in ids])
 
 
 async def test_a_batch_finishes_only_when_it_is_published() -> None:
@@ -59,23 +68,14 @@ async def test_a_batch_finishes_only_when_it_is_published() -> None:
 
 async def test_the_next_batch_is_worked_out_meanwhile_but_finishes_after() -> None:
     """While one batch is being published, the next one's handlers run; nothing of it is stored before its turn."""
-    bench = Bench(most=2)
-    bench.publisher.gate.clear()
     handled: list[str] = []
 
     async def note(request: Any, tools: Any) -> Any:
         handled.append(tools.key.id)
         return answer(request.text)
 
-    bench.batches = Batches(
-        handling(ECHO, note),
-        means(bench.store),
-        bench.publisher,
-        Watchdog(),
-        2,
-        60,
-        bench.end,  # type: ignore[arg-type]
-    )
+    bench = Bench(handling(ECHO, note), most=2)
+    bench.publisher.gate.clear()
     for ids in (("1", "2"), ("3", "4")):
         await bench.take(*ids)
     await asyncio.sleep(0.1)
@@ -107,13 +107,13 @@ async def test_the_pile_is_bounded() -> None:
     bench.publisher.gate.clear()
     for ids in (("1", "2"), ("3", "4")):
         await bench.take(*ids)
-    full = asyncio.ensure_future(bench.take("5", "6"))
+    full = asyncio.ensure_future(bench.take("5", "6", "7"))
     await asyncio.sleep(0.1)
     assert not full.done()
     bench.publisher.gate.set()
     await full
     await bench.batches.finished()
-    assert bench.finished[-1] == "6"
+    assert bench.finished == ["1", "2", "3", "4", "5", "6", "7"]
 
 
 async def test_a_stray_cancellation_ends_the_process() -> None:
@@ -131,6 +131,17 @@ async def test_a_stray_cancellation_ends_the_process() -> None:
     await bench.batches.finished()
     assert bench.ended == 1
     assert bench.finished == []
+
+
+async def test_a_batch_is_bounded_in_bytes() -> None:
+    """Large images go in small batches; one that is over the limit alone still goes."""
+    bench = Bench(most=8)
+    text = "x" * (12 * 1024 * 1024)
+    taking = asyncio.ensure_future(bench.take("1", "2", "3", "4", "5", text=text))
+    await taking
+    await bench.batches.finished()
+    assert bench.finished == ["1", "2", "3", "4", "5"]
+    assert [len(records) for records in bench.publisher.published] == [2, 2, 1]
 
 
 async def test_an_abandoned_batch_and_all_behind_it_are_not_finished() -> None:
@@ -173,5 +184,16 @@ async def test_a_fault_of_ours_ends_the_process_and_finishes_nothing() -> None:
     await bench.take("1", "2")
     await bench.batches.finished()
     await bench.take("3")
+    assert bench.ended == 1
+    assert bench.finished == []
+
+
+async def test_a_cancellation_out_of_nowhere_finishes_nothing_behind_it() -> None:
+    """A task that ends cancelled, though nobody gave up the batch, is a fault too: its events are not done."""
+    bench = Bench(most=2)
+    bench.publisher.failure = asyncio.CancelledError()
+    for ids in (("1", "2"), ("3", "4")):
+        await bench.take(*ids)
+    await bench.batches.finished()
     assert bench.ended == 1
     assert bench.finished == []
