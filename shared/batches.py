@@ -145,11 +145,8 @@ class Batches:
         if not self._tasks:
             self._watchdog.forget("the batch")
             self._watchdog.forget("polling")
-        if task.cancelled():  # we close before we cancel: a stray one came from inside a handler
-            error: BaseException | None = asyncio.CancelledError() if self._open else None
-        else:
-            error = task.exception()
-        if error is not None:  # ours, not the domain's
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not self._abandoned:  # ours, not the domain's
             log.critical("%s: ending this process; nothing unfinished was committed", self._domain.name, exc_info=error)
             self.abandon()
             self._end()

@@ -116,23 +116,6 @@ async def test_the_pile_is_bounded() -> None:
     assert bench.finished == ["1", "2", "3", "4", "5", "6", "7"]
 
 
-async def test_a_stray_cancellation_ends_the_process() -> None:
-    """One that comes from inside a handler leaves its batch undone: nothing may finish past it."""
-
-    async def stray(request: Any, tools: Any) -> Any:
-        if tools.key.id == "1":
-            raise asyncio.CancelledError
-        return answer(request.text)
-
-    bench = Bench(handling(ECHO, stray))
-    await bench.take("1")
-    await bench.batches.finished()
-    await bench.take("2")
-    await bench.batches.finished()
-    assert bench.ended == 1
-    assert bench.finished == []
-
-
 async def test_a_batch_is_bounded_in_bytes() -> None:
     """Large images go in small batches; one that is over the limit alone still goes."""
     bench = Bench(most=8)
