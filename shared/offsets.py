@@ -20,8 +20,6 @@ REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far l
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer with its commit decided by `finish`."""
 
-    logger = driver.logger
-
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.finished: dict[TP, int] = {}  # the next offset to read, by partition

@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 
-from shared import telemetry
+from shared import logs, telemetry
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.health import Health
@@ -42,9 +42,7 @@ def run(domain: Domain) -> None:
     role = roles.get(sys.argv[1]) if len(sys.argv) == 2 else None
     if role is None:
         sys.exit(f"usage: python -m services.{domain.name} stream|serve")
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiokafka", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.start()
     telemetry.start(domain.name)
     try:
         asyncio.run(_until_told(role, domain, Settings()))
@@ -71,8 +69,10 @@ async def stream(domain: Domain, settings: Settings, stop: asyncio.Event) -> Non
         if ready is None:
             return
         worker = Worker(domain, settings, ready.means, ready.publisher, watchdog)
-        await worker.start()
+        watchdog.watch("starting", 120.0)
         watchdog.start()
+        await worker.start()
+        watchdog.forget("starting")
         watchdog.watch("the event loop", 60.0)
         log.info("%s: taking events from %s", domain.name, domain.requests)
         while not stop.is_set():
