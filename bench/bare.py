@@ -50,16 +50,21 @@ class Bare:
             for start in range(0, len(texts), BATCH):
                 batch = list(texts[start : start + BATCH])
                 tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
-                pooled = self._pool(self._network(**tokens).last_hidden_state, tokens)
+                pooled = self._pool(tokens)
                 logits = ((pooled @ weight.T + bias) / heat for weight, bias, heat in self._heads)
                 probabilities = [each.softmax(-1).tolist() for each in logits]
         return time.perf_counter() - started, probabilities[0]
 
-    def _pool(self, hidden: torch.Tensor, tokens: Any) -> torch.Tensor:
+    def _pool(self, tokens: Any) -> torch.Tensor:
+        """[texts, width], as the encoder's spec says."""
+        layers = self._spec.layers
+        output = self._network(**tokens, output_hidden_states=bool(layers))
+        hidden = [output.hidden_states[layer] for layer in layers] if layers else [output.last_hidden_state]
         if self._spec.pooling == "cls":
-            return hidden[:, 0]
-        mask: torch.Tensor = tokens["attention_mask"].unsqueeze(-1).float()
-        return (hidden * mask).sum(1) / mask.sum(1)
+            return torch.cat([layer[:, 0] for layer in hidden], 1)
+        mask = tokens["attention_mask"].unsqueeze(-1).float()
+        mean = torch.cat([(layer * mask).sum(1) / mask.sum(1) for layer in hidden], 1)
+        return torch.cat([mean, mean], 1) if self._spec.pooling == "mean+target" else mean  # intents have no target
 
 
 def _newest(folder: Path) -> Path:
