@@ -110,7 +110,7 @@ async def test_starting_before_postgres_waits_and_says_so(tmp_path: Path, caplog
             opening.cancel()
             server.stop()
     host_port = engine.place_of(server.url)
-    assert f"postgres is unavailable: at {host_port}" in caplog.text
+    assert f"waiting for postgres: at {host_port}" in caplog.text
     assert server.url.partition("@")[0].rpartition(":")[2] not in caplog.text
 
 
