@@ -15,7 +15,7 @@ _EVENTS = ("earnings", "legal", "sales")
 
 def heads(model: str) -> dict[str, tuple[str, ...]]:
     """The heads and labels of a domain's model, as the starters have them."""
-    intents = tuple(row["intent"] for row in shipped("intent/intents.jsonl"))
+    intents = tuple(row["intent"] for row in shipped("intent/intents.jsonl") if row["intent"] != "out_of_scope")
     return {
         "intent": {"intent": intents, "scope": ("in_scope", "out_of_scope"), "sentiment": _LEVELS["sentiment"]},
         "risk": {**_LEVELS, "event": _EVENTS},
