@@ -69,35 +69,34 @@ def fit(
 ) -> Line:
     """Minimises sum(weight * cross-entropy) + |W|^2 / (2 strength) by L-BFGS; the bias is not penalised.
 
-    The objective is scikit-learn's `LogisticRegression(C=strength)`; this is deterministic, takes a start, and costs a tenth.
+    The objective is that of scikit-learn's `LogisticRegression(C=strength)`. Deterministic; `start` saves steps and changes nothing else.
     """
-    import torch
+    from scipy.optimize import minimize
 
-    x, y = torch.from_numpy(vectors), torch.from_numpy(truth)
-    w = torch.from_numpy(weights.astype(np.float32))
-    weight = torch.from_numpy(start.weight.copy() if start else np.zeros((labels, x.shape[1]), np.float32))
-    bias = torch.from_numpy(start.bias.copy() if start else np.zeros(labels, np.float32))
-    for parameter in (weight, bias):
-        parameter.requires_grad = True
-    scale = 1 / float(weights.sum())
-    optimiser = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=60,
-        history_size=12,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
+    x = np.concatenate([vectors.astype(np.float64), np.ones((len(vectors), 1))], axis=1)
+    share = weights / weights.sum()
+    penalty = np.full(x.shape[1], 1 / (strength * weights.sum()))
+    penalty[-1] = 0
+    rows = np.arange(len(truth))
 
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        losses = torch.nn.functional.cross_entropy(x @ weight.T + bias, y, reduction="none")
-        total = scale * ((losses * w).sum() + weight.square().sum() / (2 * strength))
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        parameters = flat.reshape(labels, -1)
+        logits = x @ parameters.T
+        logits -= logits.max(axis=1, keepdims=True)
+        powers = np.exp(logits)
+        sums = powers.sum(axis=1)
+        value = float(share @ (np.log(sums) - logits[rows, truth])) + 0.5 * float((penalty * parameters**2).sum())
+        slope = powers * (share / sums)[:, None]
+        slope[rows, truth] -= share
+        return value, (slope.T @ x + penalty * parameters).ravel()
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return Line(weight.detach().numpy(), bias.detach().numpy())
+    first = np.zeros((labels, x.shape[1]))
+    if start is not None:
+        first = np.concatenate([start.weight, start.bias[:, None]], axis=1).astype(np.float64)
+    # The loss is a mean of order 1: at this tolerance probabilities no longer change in the third digit.
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-4})
+    parameters = found.x.reshape(labels, -1).astype(np.float32)
+    return Line(parameters[:, :-1].copy(), parameters[:, -1].copy())
 
 
 def cross_fit(

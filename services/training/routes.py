@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from services.training import chars, encoders, split
 from services.training.baseline import Baseline, Compared
@@ -12,7 +13,7 @@ from services.training.encoders import Made
 from services.training.examples import Corpus, DataError, Example
 from services.training.features import embed
 from services.training.heads import Fitted, Trainer
-from services.training.regression import FOLDS, Floats, Ints
+from services.training.regression import FOLDS, Floats, Ints, Vectors
 
 MIN_ROWS = 40  # of the training and validation parts, for a language to have a route of its own
 
@@ -88,16 +89,38 @@ def train(corpus: Corpus, languages: tuple[str, ...], plan: Plan, advance: Advan
 
     vectors = embed(learned, encoder, plan.scratch, count)
     embed(asked, encoder, plan.scratch, count)
+    # Matrices this small cost more in waking threads than in arithmetic: thirty times more on a machine that is busy.
+    with threadpool_limits(1, "blas"):
+        fitted, compared = _fit(
+            corpus,
+            learned,
+            asked,
+            vectors,
+            plan,
+            lambda now: advance(f"{name}: fitting heads", now, len(corpus.labels)),
+        )
+    return Branch(languages, encoder, learned, asked, fitted, compared)
+
+
+def _fit(
+    corpus: Corpus,
+    learned: Sequence[Example],
+    asked: Sequence[Example],
+    vectors: Vectors,
+    plan: Plan,
+    advance: Callable[[int], None],
+) -> tuple[dict[str, Fitted], dict[str, Compared]]:
     folds = np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
     validation = None if plan.method == "head" else np.array([e.part == "validation" for e in learned])
     heads, other = Trainer(vectors, folds, validation), Baseline(learned, asked, folds)
-    fitted, compared = {}, {}
+    fitted: dict[str, Fitted] = {}
+    compared: dict[str, Compared] = {}
     for number, (head, labels) in enumerate(corpus.labels.items(), 1):
         truth, weights = targets(learned, head, labels)
         fitted[head] = heads.fit(truth, len(labels), weights)
         compared[head] = other.predict(truth, len(labels), weights)
-        advance(f"{name}: fitting heads", number, len(corpus.labels))
-    return Branch(languages, encoder, learned, asked, fitted, compared)
+        advance(number)
+    return fitted, compared
 
 
 def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats]:
