@@ -92,12 +92,7 @@ def train(corpus: Corpus, languages: tuple[str, ...], plan: Plan, advance: Advan
     # Matrices this small cost more in waking threads than in arithmetic: thirty times more on a machine that is busy.
     with threadpool_limits(1, "blas"):
         fitted, compared = _fit(
-            corpus,
-            learned,
-            asked,
-            vectors,
-            plan,
-            lambda now: advance(f"{name}: fitting heads", now, len(corpus.labels)),
+            corpus, learned, asked, vectors, plan, lambda now, of: advance(f"{name}: fitting heads", now, of)
         )
     return Branch(languages, encoder, learned, asked, fitted, compared)
 
@@ -108,7 +103,7 @@ def _fit(
     asked: Sequence[Example],
     vectors: Vectors,
     plan: Plan,
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> tuple[dict[str, Fitted], dict[str, Compared]]:
     folds = np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
     validation = None if plan.method == "head" else np.array([e.part == "validation" for e in learned])
@@ -119,7 +114,7 @@ def _fit(
         truth, weights = targets(learned, head, labels)
         fitted[head] = heads.fit(truth, len(labels), weights)
         compared[head] = other.predict(truth, len(labels), weights)
-        advance(number)
+        advance(number, len(corpus.labels))
     return fitted, compared
 
 
