@@ -6,18 +6,17 @@ The policy is fixed here, before any training, and is written into each report.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from services.training import bounds, metrics
 from services.training.bounds import Bound
 from services.training.candidate import Answers, Floats, Item
+from services.training.verdict import Verdict, fail_if, missing, non_inferior, points, superior, worst
 from shared.calibration import brier_scores, ece, noise
-
-Verdict = Literal["pass", "fail", "insufficient evidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +126,16 @@ def compare(case: Case, other: Answers, rows: Sequence[int]) -> Bound:
 
 def _beats_baseline(case: Case, rows: Sequence[int]) -> Criterion:
     bound = compare(case, case.baseline, rows)
-    verdict = _superior(bound)
-    detail = f"{_points(bound)} than {case.baseline_name} on {bound.n} held-out items"
-    return Criterion("better than the baseline", verdict, detail + _missing(verdict), bound.as_json())
+    verdict = superior(bound)
+    detail = f"{points(bound)} than {case.baseline_name} on {bound.n} held-out items"
+    return Criterion("better than the baseline", verdict, detail + missing(verdict), bound.as_json())
 
 
 def _no_worse(name: str, case: Case, other: Answers, rows: Sequence[int], margin: float) -> Criterion:
     bound = compare(case, other, rows)
-    verdict = _non_inferior(bound, margin)
-    detail = (
-        f"{_points(bound)} than the live model on {bound.n} held-out items; the margin is {100 * margin:.0f} points"
-    )
-    return Criterion(f"no worse: {name}", verdict, detail + _missing(verdict), {**bound.as_json(), "margin": margin})
+    verdict = non_inferior(bound, margin)
+    detail = f"{points(bound)} than the live model on {bound.n} held-out items; the margin is {100 * margin:.0f} points"
+    return Criterion(f"no worse: {name}", verdict, detail + missing(verdict), {**bound.as_json(), "margin": margin})
 
 
 def _slices(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
@@ -184,8 +181,8 @@ def _calibrated(case: Case, reference: Answers, rows: Sequence[int], policy: Pol
         verdicts.append("pass" if good else "fail" if bad else "insufficient evidence")
         parts.append(f"{head} ECE {error:.3f} (reference {other:.3f}, chance allows {chance:.3f})")
         figures[head] = {"ece": error, "reference_ece": other, "chance": chance, "brier_gain": score.as_json()}
-    verdict: Verdict = _worst(verdicts)
-    return Criterion("calibrated", verdict, "; ".join(parts) + _missing(verdict), figures)
+    verdict: Verdict = worst(verdicts)
+    return Criterion("calibrated", verdict, "; ".join(parts) + missing(verdict), figures)
 
 
 def _aligned(case: Case, reference: Answers, head: str, rows: Sequence[int]) -> tuple[Floats, Floats, Any]:
@@ -206,16 +203,16 @@ def _scope(case: Case, reference: Answers, rows: Sequence[int], policy: Policy) 
     inside = [row for row in known if row not in set(outside)]
     ours, theirs = metrics.refused(case.items, case.candidate), metrics.refused(case.items, reference)
     kept = bounds.share(int((~ours[inside]).sum()), len(inside))
-    verdict: Verdict = "pass" if kept.low >= policy.retention else _fail_if(kept.high < policy.retention)
+    verdict: Verdict = "pass" if kept.low >= policy.retention else fail_if(kept.high < policy.retention)
     detail = f"{kept.mean:.1%} of {kept.n} in-scope items stay in scope (at least {kept.low:.1%})"
-    found = [Criterion("in scope stays in scope", verdict, detail + _missing(verdict), kept.as_json())]
+    found = [Criterion("in scope stays in scope", verdict, detail + missing(verdict), kept.as_json())]
     if outside:
         caught = ours[outside].astype(float) - theirs[outside].astype(float)
         bound = bounds.paired(caught, [case.items[row].entity for row in outside])
-        verdict = _non_inferior(bound, policy.scope_margin)
+        verdict = non_inferior(bound, policy.scope_margin)
         detail = f"{ours[outside].mean():.1%} of {len(outside)} out-of-scope items are caught"
         detail += f" (by the reference: {theirs[outside].mean():.1%})"
-        found.append(Criterion("out of scope is caught", verdict, detail + _missing(verdict), bound.as_json()))
+        found.append(Criterion("out of scope is caught", verdict, detail + missing(verdict), bound.as_json()))
     return found
 
 
@@ -275,32 +272,3 @@ def _approved(case: Case, fresh: Sequence[str]) -> Criterion:
     return Criterion(
         "new classes", "insufficient evidence", f"{named}: no live evidence yet; name who answers for them (--approver)"
     )
-
-
-def _superior(bound: Bound) -> Verdict:
-    return "pass" if bound.low > 0 else _fail_if(bound.high < 0)
-
-
-def _non_inferior(bound: Bound, margin: float) -> Verdict:
-    return "pass" if bound.low > -margin else _fail_if(bound.high < -margin)
-
-
-def _fail_if(shown: bool) -> Verdict:
-    return "fail" if shown else "insufficient evidence"
-
-
-def _worst(verdicts: Sequence[str]) -> Verdict:
-    if not verdicts or "insufficient evidence" in verdicts:
-        return "fail" if "fail" in verdicts else "insufficient evidence"
-    return "fail" if "fail" in verdicts else "pass"
-
-
-def _points(bound: Bound) -> str:
-    return f"{100 * bound.mean:+.1f} points (95 % sure of {100 * bound.low:+.1f}) better"
-
-
-def _missing(verdict: Verdict) -> str:
-    return "; more held-out items are needed to tell" if verdict == "insufficient evidence" else ""
-
-
-Examine = Callable[[Case], Report]

@@ -1,9 +1,13 @@
 """A domain's gRPC service as a test calls it: under the test's own domain name, so without a generated stub."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from protos import event_pb2, intent_pb2
 from tests.stack import Process, Stack
@@ -43,3 +47,16 @@ def serialise(message: Any) -> bytes:
 def call(text: str, id: str = "", source: str = "shop", **more: Any) -> intent_pb2.IntentCall:  # noqa: A002 - CloudEvents' own name
     event = event_pb2.Event(source=source, id=id, **more)
     return intent_pb2.IntentCall(event=event, request=intent_pb2.IntentRequest(text=text))
+
+
+@contextmanager
+def refused(code: grpc.StatusCode) -> Iterator[list[Any]]:
+    """The call in the block ends with this status; yields its google.rpc details, once it has."""
+    details: list[Any] = []
+    with pytest.raises(grpc.RpcError) as raised:
+        yield details
+    assert raised.value.code() == code, raised.value.details()
+    status = rpc_status.from_call(raised.value)
+    kinds = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+    for detail in status.details if status else ():
+        details += [kind.FromString(detail.value) for kind in kinds if detail.Is(kind.DESCRIPTOR)]

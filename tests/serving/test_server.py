@@ -3,32 +3,16 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from protos import event_pb2, intent_pb2
-from tests.serving.client import Client, call
+from tests.serving.client import Client, call, refused
 from tests.stack import Process, Stack, free_port, wait_until
 
 Code = grpc.StatusCode
-
-
-@contextmanager
-def refused(code: Code) -> Iterator[list[Any]]:
-    """The call in the block ends with this status; yields its google.rpc details, once it has."""
-    details: list[Any] = []
-    with pytest.raises(grpc.RpcError) as raised:
-        yield details
-    assert raised.value.code() == code, raised.value.details()
-    status = rpc_status.from_call(raised.value)
-    kinds = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
-    for detail in status.details if status else ():
-        details += [kind.FromString(detail.value) for kind in kinds if detail.Is(kind.DESCRIPTOR)]
 
 
 def test_a_call_is_answered_and_projected(stack: Stack, client: Client) -> None:
