@@ -15,6 +15,7 @@ import numpy as np
 from shared.bundle import Encoder
 
 BUCKETS, WIDTH, NGRAMS = 1 << 15, 512, (1, 2, 3, 4)
+MAX_ROWS = 4000  # whose span is taken: its cost grows with the cube
 TARGET = "\ue000"  # a private-use character stands for the target
 
 
@@ -28,7 +29,6 @@ def write(
     """
     from safetensors.numpy import save_file
     from scipy.sparse import csr_matrix, diags
-    from scipy.sparse.linalg import svds
 
     from shared.nn.charngram import NgramConfig, NgramTokenizer
     from shared.nn.target import TargetTokenizer
@@ -46,12 +46,14 @@ def write(
     seen = np.bincount(counts.indices, minlength=buckets)
     idf = np.log((1 + len(tokens)) / (1 + seen)) + 1  # scikit-learn's smoothed idf
     means = diags(1 / np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)) @ counts @ diags(idf)
-    components = min(width, min(means.shape) - 1)
-    start = np.random.default_rng(0).standard_normal(min(means.shape))
-    _, values, vectors = svds(means, k=components, v0=start)
+    sampled = means[:MAX_ROWS]
+    squares, left = np.linalg.eigh((sampled @ sampled.T).toarray())
+    kept = np.flatnonzero(squares > 1e-9 * squares.max())[::-1][:width]
+    vectors = (sampled.T @ (left[:, kept] / np.sqrt(squares[kept]))).T
+    components = len(kept)
     table = np.zeros((buckets, width), np.float32)
     # Scaled so that pooled vectors have a length near 1 whatever the length of texts.
-    table[:, :components] = (idf[:, None] * vectors.T / np.sqrt((values**2).sum() / len(tokens))).astype(np.float32)
+    table[:, :components] = (idf[:, None] * vectors.T / np.sqrt(squares.sum() / sampled.shape[0])).astype(np.float32)
     save_file({"embedding.weight": table}, folder / spec.weights)
     (folder / "config.json").write_text(json.dumps({"buckets": buckets, "width": width, "ngrams": NGRAMS}) + "\n")
     return spec
