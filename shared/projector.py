@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MOST = 4096  # outcomes held in memory; what is over is left to the sweep
 ROUND = 256
+GATHER = 0.05  # seconds in which outcomes gather for one round: nobody waits for it, and each round costs a transaction
 SWEEP_EVERY = 2.0  # seconds
 LEFTOVER = timedelta(seconds=5)  # older notes belong to a process that died, or to outcomes that memory had no room for
 
@@ -66,6 +67,7 @@ class Projector:
     async def _project(self) -> None:
         while True:
             await self._added.wait()
+            await asyncio.sleep(GATHER)
             self._added.clear()
             while self._waiting:
                 batch = [self._waiting.pop(key) for key in list(self._waiting)[:ROUND]]
