@@ -10,7 +10,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BINS = 15
-_COLDEST, _HOTTEST = 0.05, 20.0
+# A few rows that are all right ask for certainty (temperature 0), which nobody can learn from a few rows.
+_COLDEST, _HOTTEST = 0.2, 20.0
 _TINY = 1e-12
 
 
@@ -67,7 +68,7 @@ def noise(confidence: ArrayLike, bins: int = BINS, draws: int = 400, quantile: f
 
 
 def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """The temperature in [0.05, 20] under which `nll` of softmax(logits / temperature) is least (Guo et al. 2017, section 4.2).
+    """The temperature in [0.2, 20] under which `nll` of softmax(logits / temperature) is least (Guo et al. 2017, section 4.2).
 
     The NLL is convex in 1 / temperature, so a golden-section search over its logarithm finds the one minimum; to 4 digits.
     The ranking of labels does not change, so neither does accuracy.

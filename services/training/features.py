@@ -30,7 +30,8 @@ def embed(
     keys = [key_of(example) for example in examples]
     known = _read(shelf, encoder.spec.width)
     missing = {key: example for key, example in zip(keys, examples, strict=True) if key not in known}
-    advance(len(keys) - sum(key in missing for key in keys))
+    if len(missing) < len(keys):
+        advance(sum(key not in missing for key in keys))
     if missing:
         known |= _compute(missing, encoder, shelf, lambda done: advance(sum(key in done for key in keys)))
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, encoder.spec.width), np.float32)

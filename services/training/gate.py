@@ -29,7 +29,8 @@ class Policy:
     class_items: int = 99  # from how many items on a class is judged alone
     scope_margin: float = 0.10  # of out-of-scope recall
     retention: float = 0.90  # share of in-scope items that must stay in scope, as a lower bound
-    calibration_margin: float = 0.01  # of ECE above the reference's, and of the mean Brier score
+    calibration_margin: float = 0.01  # of ECE above the reference's
+    brier_margin: float = 0.02  # of the mean Brier score (halved: 0 to 1), by its bound: what some 250 items can tell
     significance: float = 0.05  # of the sign test on corrections
 
 
@@ -176,8 +177,8 @@ def _calibrated(case: Case, reference: Answers, rows: Sequence[int], policy: Pol
             (brier_scores(theirs, truth) - brier_scores(ours, truth)) / 2, [case.items[row].entity for row in mine]
         )
         allowed = max(chance, other + policy.calibration_margin)
-        good = error <= allowed and score.low >= -policy.calibration_margin
-        bad = error > allowed or score.high < -policy.calibration_margin
+        good = error <= allowed and score.low >= -policy.brier_margin
+        bad = error > allowed or score.high < -policy.brier_margin
         verdicts.append("pass" if good else "fail" if bad else "insufficient evidence")
         parts.append(f"{head} ECE {error:.3f} (reference {other:.3f}, chance allows {chance:.3f})")
         figures[head] = {"ece": error, "reference_ece": other, "chance": chance, "brier_gain": score.as_json()}

@@ -42,12 +42,14 @@ class Trainer:
         self._vectors, self._folds = self._space.project(vectors), folds
         self._validation = validation
 
-    def fit(self, truth: Ints, labels: int, weights: Floats) -> Fitted:
+    def fit(self, truth: Ints, labels: int, weights: Floats, corrected: NDArray[np.bool_] | None = None) -> Fitted:
         """The strength is that of the least calibrated NLL on rows not fitted on.
 
         Args:
             truth: [n], an index of a label, -1 where unknown.
             weights: [n], how much a row counts.
+            corrected: [n], rows that people picked because the model erred: learned from, but no sample of what comes in, so that
+                neither strength nor temperature is chosen by them.
         """
         known = np.flatnonzero(truth >= 0)
         if self._validation is None:
@@ -64,6 +66,13 @@ class Trainer:
             starts[0] = fit(x, y, labels, w, strength, starts.get(0))
             return starts[0].logits(self._vectors[rows])
 
-        strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], weights[rows])
+        strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], _typical(weights, corrected)[rows])
         head = self._space.lift(fit(x, y, labels, w, strength))
         return Fitted(head, temperature, strength, known, rows, truth[rows], logits)
+
+
+def _typical(weights: Floats, corrected: NDArray[np.bool_] | None) -> Floats:
+    """The weights, without those of corrected rows, unless there are no others."""
+    if corrected is None or corrected.all():
+        return weights
+    return np.where(corrected, 0.0, weights)

@@ -92,7 +92,7 @@ def train(corpus: Corpus, languages: tuple[str, ...], plan: Plan, advance: Advan
     # Matrices this small cost more in waking threads than in arithmetic: thirty times more on a machine that is busy.
     with threadpool_limits(1, "blas"):
         fitted, compared = _fit(
-            corpus, learned, asked, vectors, plan, lambda now, of: advance(f"{name}: fitting heads", now, of)
+            corpus, learned, asked, vectors, plan, encoder, lambda now, of: advance(f"{name}: fitting heads", now, of)
         )
     return Branch(languages, encoder, learned, asked, fitted, compared)
 
@@ -103,16 +103,20 @@ def _fit(
     asked: Sequence[Example],
     vectors: Vectors,
     plan: Plan,
+    encoder: Made,
     advance: Callable[[int, int], None],
 ) -> tuple[dict[str, Fitted], dict[str, Compared]]:
     folds = np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
-    validation = None if plan.method == "head" else np.array([e.part == "validation" for e in learned])
+    # An encoder that was itself fitted on these texts knows them too well to be calibrated on them: validation was kept from it.
+    fitted_here = plan.method != "head" or encoder.spec.architecture == "char-ngram"
+    validation = np.array([e.part == "validation" for e in learned]) if fitted_here else None
     heads, other = Trainer(vectors, folds, validation), Baseline(learned, asked, folds)
+    corrected = np.array([bool(e.judgements) for e in learned])
     fitted: dict[str, Fitted] = {}
     compared: dict[str, Compared] = {}
     for number, (head, labels) in enumerate(corpus.labels.items(), 1):
         truth, weights = targets(learned, head, labels)
-        fitted[head] = heads.fit(truth, len(labels), weights)
+        fitted[head] = heads.fit(truth, len(labels), weights, corrected)
         compared[head] = other.predict(truth, len(labels), weights)
         advance(number, len(corpus.labels))
     return fitted, compared
@@ -126,5 +130,6 @@ def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tu
 
 def _encoder(domain: str, language: str, learned: Sequence[Example], plan: Plan) -> Made:
     source = plan.sources.get(language) or plan.sources.get("*") or encoders.default_for(domain, language)
-    texts, pairs = [e.text for e in learned], [e.text_pair for e in learned]
+    seen = [e for e in learned if e.part == "training"]
+    texts, pairs = [e.text for e in seen], [e.text_pair for e in seen]
     return encoders.obtain(source, plan.store, plan.scratch, lambda folder: chars.write(texts, pairs, folder))

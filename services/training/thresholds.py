@@ -12,15 +12,18 @@ Z = 1.6449  # one-sided 95 %
 
 
 def out_of_scope(scores: Floats, in_scope: NDArray[np.bool_], retention: float = RETENTION) -> float:
-    """The lowest score at and above which a text is out of scope such that at least `retention` of the in-scope rows stay below it.
+    """The score at and above which a text is out of scope: at least `retention` of the in-scope rows stay below it.
 
-    No lower one may be had, so none catches more of what is out of scope.
+    No such threshold catches more of the rows that are out of scope. Where that leaves room, up to the next of those rows, it lies in
+    the middle, so that what is easily told apart does not cost in-scope rows for nothing.
     """
     kept = np.sort(scores[in_scope])
     if not len(kept):
         return NEVER
     needed = int(np.ceil(retention * len(kept)))  # rows that must lie below
-    return float(min(np.nextafter(kept[needed - 1], 2.0), NEVER))
+    lowest = min(float(np.nextafter(kept[needed - 1], 2.0)), NEVER)
+    caught = scores[~in_scope & (scores >= lowest)]
+    return (lowest + float(caught.min())) / 2 if len(caught) else lowest
 
 
 def confident(probabilities: Floats, truth: NDArray[np.int64], precision: float = PRECISION) -> float:

@@ -52,6 +52,8 @@ def retrain(stack: Stack, console: Console) -> None:
     with training(stack, "train", DOMAIN, "--with-feedback", "--approver", APPROVER, stdout=subprocess.PIPE) as job:
         assert job.stdout is not None
         for line in job.stdout:
+            if line.startswith("RESULT "):  # for programs
+                continue
             console.print(Text(f"│ {line.rstrip()}", "dim"), soft_wrap=True)
     if job.returncode:
         why = "the gate refused the new model" if job.returncode == _REFUSED else "training failed"
