@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import message_factory
@@ -18,6 +18,7 @@ from shared.call import arrive, refused, reply, stored, unnamed
 from shared.domain import Domain
 from shared.errors import Expired, Failure, Reject, Reused, Unavailable
 from shared.event import Arrival, Headers, Key, check_name
+from shared.ordered import in_order
 from shared.patience import persist
 from shared.pile import PiledStore
 from shared.projector import Projector
@@ -88,16 +89,19 @@ class Service:
                     return await answer(data, context)
             except Failure as failure:
                 await refuse(context, failure, self._domain.name)
-            except grpc.aio.AbortError:
-                raise
             except (
                 Exception
             ) as bug:  # a fault of ours: gRPC would answer with its text, which may hold what somebody wrote
-                log.error("%s: %s failed: %s", self._domain.name, name, type(bug).__name__)
-                await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server; its log says more")
-                raise AssertionError("abort raises") from bug
+                await self._confess(name, bug, context)
 
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=_serialise)
+
+    async def _confess(self, name: str, bug: Exception, context: Context) -> NoReturn:
+        if isinstance(bug, grpc.aio.AbortError):
+            raise bug
+        log.error("%s: %s failed: %s", self._domain.name, name, type(bug).__name__)
+        await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server; its log says more")
+        raise AssertionError("abort raises")
 
     async def _one(self, data: bytes, context: Context) -> Message:
         call = self._parse(self._domain.call, data)
@@ -119,40 +123,21 @@ class Service:
         return self._domain.replies(replies=replies)
 
     async def _stream(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Message]:
-        """Replies in the order of the calls; up to STREAM_WINDOW of them are worked on at once."""
-        window: asyncio.Queue[asyncio.Task[list[Message]] | None] = asyncio.Queue(STREAM_WINDOW)
-        reader = asyncio.ensure_future(self._read(messages, context, window))
+        """Replies in the order of the calls."""
+
+        async def answer(data: bytes) -> Message:
+            call = self._parse(self._domain.call, data)
+            return (await self._answer([call], context, self._deadline(context)))[0]
+
         try:
-            while (task := await window.get()) is not None:
-                for each in await task:
-                    yield each
-            await reader
+            async for each in in_order(messages, answer, STREAM_WINDOW, self._stopping):
+                yield each
             if self._stopping.is_set():
                 raise Unavailable("this server", "it is stopping; open the stream again", 0.5)
         except Failure as failure:
             await refuse(context, failure, self._domain.name)
-        finally:
-            reader.cancel()
-            while not window.empty():  # ends by itself; nobody is left to hear of it
-                if (task := window.get_nowait()) is not None:
-                    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-
-    async def _read(self, messages: AsyncIterator[bytes], context: Context, window: "asyncio.Queue[Any]") -> None:
-        try:
-            while not self._stopping.is_set():
-                stopping = asyncio.ensure_future(self._stopping.wait())
-                coming = asyncio.ensure_future(anext(messages))
-                await asyncio.wait([stopping, coming], return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                if not coming.done():
-                    coming.cancel()
-                    return
-                call = self._parse(self._domain.call, coming.result())
-                await window.put(asyncio.ensure_future(self._answer([call], context, self._deadline(context))))
-        except StopAsyncIteration:
-            return
-        finally:
-            await window.put(None)
+        except Exception as bug:  # as above
+            await self._confess(f"{self._domain.verb}Stream", bug, context)
 
     async def _get_outcome(self, data: bytes, context: Context) -> Message:
         event: Any = self._parse(event_pb2.Event, data)

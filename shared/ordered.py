@@ -1,0 +1,55 @@
+"""Answering a stream of messages concurrently, in their order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+async def in_order(
+    messages: AsyncIterator[Q], answer: Callable[[Q], Awaitable[A]], most: int, stopping: asyncio.Event
+) -> AsyncIterator[A]:
+    """The answers, each as soon as it and all before it are there.
+
+    Args:
+        most: answers under way at once; beyond, no message is read.
+        stopping: once it is set no further message is read; those read before are answered.
+
+    Raises:
+        whatever `answer` raises, at the place of that answer. Answers under way behind it end by themselves, unheard.
+    """
+    window: asyncio.Queue[asyncio.Future[A] | None] = asyncio.Queue(most)
+    reader = asyncio.ensure_future(_read(messages, answer, window, stopping))
+    try:
+        while (task := await window.get()) is not None:
+            yield await task
+        await reader
+    finally:
+        reader.cancel()
+        while not window.empty():
+            if (task := window.get_nowait()) is not None:
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
+async def _read(
+    messages: AsyncIterator[Q],
+    answer: Callable[[Q], Awaitable[A]],
+    window: "asyncio.Queue[asyncio.Future[A] | None]",
+    stopping: asyncio.Event,
+) -> None:
+    stopped = asyncio.ensure_future(stopping.wait())
+    try:
+        while not stopping.is_set():
+            coming = asyncio.ensure_future(anext(messages))
+            await asyncio.wait([stopped, coming], return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                return
+            await window.put(asyncio.ensure_future(answer(coming.result())))
+    except StopAsyncIteration:
+        return
+    finally:
+        stopped.cancel()
+        await window.put(None)
