@@ -12,21 +12,21 @@ _LETTERS = "acdeghiklmnostuvw"
 
 
 def word(chance: random.Random, sign: str = "") -> str:
-    letters = "".join(chance.choices(_LETTERS, k=6))
+    letters = "".join(chance.choices(_LETTERS, k=4))
     at = chance.randrange(len(letters))
     return letters[:at] + sign + letters[at:]
 
 
 def texts(sign: str, n: int, seed: int = 0) -> Iterator[str]:
-    """`n` texts with the sign (empty: with none) in one word."""
+    """`n` texts with the sign (empty: with none) in two of three words."""
     chance = random.Random(f"{sign}/{seed}")
     for _ in range(n):
-        words = [word(chance) for _ in range(4)]
-        words[chance.randrange(4)] = word(chance, sign)
+        words = [word(chance), word(chance, sign), word(chance, sign)]
+        chance.shuffle(words)
         yield " ".join(words)
 
 
-def write_csv(path: Path, n: int = 60) -> Path:
+def write_csv(path: Path, n: int = 180) -> Path:
     """`n` texts of each intent and of none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)

@@ -60,6 +60,12 @@ def test_macro_f1_and_auroc_are_scikit_learns() -> None:
     assert np.isnan(metrics.auroc(scores, np.zeros(60, bool)))
 
 
+def test_what_is_told_apart_easily_costs_nothing() -> None:
+    """Where no row lies between, the threshold does not press against the in-scope rows."""
+    scores = np.array([0.01, 0.02, 0.03, 0.9, 0.95])
+    assert thresholds.out_of_scope(scores, scores < 0.5) == pytest.approx(0.465)
+
+
 @pytest.mark.parametrize("n", [1, 19, 20, 21, 400])
 def test_the_scope_threshold_keeps_what_it_promises(n: int) -> None:
     """At least 95 % of the in-scope rows lie below it, and a lower one would not keep them."""
