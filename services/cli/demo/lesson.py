@@ -1,6 +1,11 @@
-"""What people teach in the demo: one confusion of the model, corrected often enough to learn from."""
+"""What people teach in the demo: one confusion of the model, corrected often enough to learn from.
+
+Judgements are kept for ever, so the same texts are not judged in full at every run: they would count more at each. The first run
+brings all of them, a later one some more.
+"""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +19,13 @@ from services.cli.sending.produce import produce
 from services.cli.sending.settled import Tally, await_settled
 from services.cli.stack import Stack
 from shared.event import Key
+from shared.store.engine import make_engine
+from shared.store.labels import labels
+from shared.store.postgres import Store
 
-DOMAIN, HEAD, LABEL = "intent", "intent", "delivery_options"
+DOMAIN, HEAD, LABEL = "intent", "intent", "parcel_locker"
 _PEOPLE = ("p-17", "p-23", "p-31")  # opaque ids, as annotators have
+_MORE = 6  # texts of the lesson in a run that is not the first
 _WITHIN = 60.0  # seconds
 
 
@@ -53,11 +62,30 @@ def answered(stack: Stack, event: event_pb2.Event, text: str) -> intent_pb2.Inte
     return reply
 
 
-def stream(stack: Stack, lesson: Lesson, source: str) -> list[Key]:
+def known(stack: Stack) -> int:
+    """How many answers people have corrected to the lesson's label so far."""
+
+    async def count() -> int:
+        store = Store(make_engine(stack.settings.postgres, connections=1))
+        try:
+            found = await labels(store, DOMAIN, approved=(LABEL,))
+        finally:
+            await store.close()
+        return sum(each.label == LABEL for each in found)
+
+    return asyncio.run(count())
+
+
+def portion(lesson: Lesson, already: int, source: str) -> Sequence[str]:
+    """What is corrected in this run, given how much has been before."""
+    return random.Random(source).sample(lesson.taught, _MORE) if already else lesson.taught
+
+
+def stream(stack: Stack, texts: Sequence[str], source: str) -> list[Key]:
     """Sends the texts that will be corrected; returns their events once each has an outcome."""
     drafts = [
         Draft(source, numbered(number, request := intent_pb2.IntentRequest(text=text, language="en")), request)
-        for number, text in enumerate(lesson.taught, 1)
+        for number, text in enumerate(texts, 1)
     ]
     sent = produce(stack.settings.kafka, (record(draft, contracts()[DOMAIN]) for draft in drafts))
     _settle(stack, sent.places)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from protos import intent_pb2
@@ -18,6 +19,7 @@ from shared.ledger import Entry
 
 APPROVER = "demo"
 _SWAP_WITHIN = 90.0  # seconds
+_FRAMES = tuple("┏┃┡│├└╭╰")  # what a line of a table begins with
 _REFUSED = 3  # exit status of a training whose model the gate did not let pass
 
 
@@ -49,15 +51,29 @@ def retrain(stack: Stack, console: Console) -> None:
     Raises:
         Problem: it failed, or the gate refused.
     """
-    with training(stack, "train", DOMAIN, "--with-feedback", "--approver", APPROVER, stdout=subprocess.PIPE) as job:
+    words = ("train", DOMAIN, "--with-feedback", "--approve-label", LABEL, "--approver", APPROVER)
+    with training(stack, *words, stdout=subprocess.PIPE) as job:
         assert job.stdout is not None
         for line in job.stdout:
-            if line.startswith("RESULT "):  # for programs
-                continue
-            console.print(Text(f"│ {line.rstrip()}", "dim"), soft_wrap=True)
+            if not _is_report(line):
+                console.print(Text(f"  {line.rstrip()}", "dim"), soft_wrap=True)
     if job.returncode:
         why = "the gate refused the new model" if job.returncode == _REFUSED else "training failed"
         raise Problem(f"{why} (status {job.returncode}); above it says what is missing")
+
+
+def _is_report(line: str) -> bool:
+    """Tables and figures, which are wider than most terminals; the gate's report is shown from the ledger."""
+    return line.startswith(("RESULT ", *_FRAMES)) or line.strip() == "gate" or "held-out test part" in line
+
+
+def gate_table(entry: Entry) -> Table:
+    """The gate's report on a promoted version, as the ledger keeps it."""
+    table = Table("the gate asked", "verdict", "and found", box=None, pad_edge=False)
+    for criterion in entry.evidence.get("gate", {}).get("criteria", ()):
+        style = "green" if criterion["verdict"] == "pass" else "red"
+        table.add_row(criterion["name"], f"[{style}]{criterion['verdict']}[/]", criterion["detail"])
+    return table
 
 
 def await_swap(stack: Stack, version: str, text: str) -> tuple[intent_pb2.IntentResult, float]:

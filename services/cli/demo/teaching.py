@@ -25,8 +25,10 @@ def teach(stack: Stack, console: Console, source: str) -> dict[str, object]:
     pid, began = retraining.inference_pid(stack), time.monotonic()
     retraining.retrain(stack, console)
     trained = time.monotonic() - began
+    entry = retraining.live(stack)
+    console.print(retraining.gate_table(entry))
     act(console, 6, "The new model answers")
-    version = retraining.live(stack).version
+    version = entry.version
     _, waited = retraining.await_swap(stack, version, taught.asked[0])
     new = [lesson.question(stack, text) for text in taught.asked]
     if retraining.inference_pid(stack) != pid:
@@ -48,7 +50,15 @@ def correct(stack: Stack, console: Console, taught: Lesson, source: str) -> Answ
     retraining.unlearn(stack, console, taught.asked)
     old = [lesson.question(stack, text) for text in taught.asked]
     console.print(f"“{taught.asked[0]}”: the model says {lesson.said(old[0])}, people say {lesson.LABEL}.")
-    events = lesson.stream(stack, taught, source)
+    if lesson.LABEL not in {score.label for score in old[0].ranking}:
+        console.print(
+            "The model does not know that label: it stays a proposal, and quarantined, until somebody approves it."
+        )
+    if before := lesson.known(stack):
+        console.print(
+            f"Earlier runs have left {before} such corrections, which are kept for ever; some more are added."
+        )
+    events = lesson.stream(stack, lesson.portion(taught, before, source), source)
     tally = lesson.correct(stack, events, f"{source}/people")
     console.print(
         f"{len(events)} more such events were streamed and corrected by people: {tally.results} judgements stored."
