@@ -101,6 +101,24 @@ async def test_fine_tuning_makes_an_encoder_of_its_own(folder: Path, tmp_path: P
     assert all(np.isfinite(each).all() for each in tuned.sealed.answers.probabilities.values())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
+async def test_a_killed_fine_tuning_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """Steps before the last checkpoint are not done again."""
+    source = str(write_bert(tmp_path / "bert"))
+    asked = wish(tmp_path, encoders={"*": source}, data=write_csv(tmp_path / "small.csv", 40), method="lora", epochs=10)
+
+    def die(step: str, now: int, of: int) -> None:
+        if "fine-tuning" in step and now == 55:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await run(asked, at(tmp_path), die)
+    steps: list[int] = []
+    await run(asked, at(tmp_path), lambda step, now, of: steps.append(now) if "fine-tuning" in step else None)
+    assert steps[0] == 51
+    assert steps[-1] > 55
+
+
 def program(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     values = {"TIDEMILL_MODELS": str(folder / "models"), "TIDEMILL_DATA": str(folder / "data"), **environment}
     command = [sys.executable, "-m", "services.training", *arguments]
