@@ -106,7 +106,8 @@ def write(packed: Packed, folder: Path) -> None:
 def _wanted(piece: str) -> bool:
     text = piece.replace("▁", "")
     han = all("\u4e00" <= c <= "\u9fff" or "\u2000" <= c <= "\u206f" or "\u3000" <= c <= "\u303f" for c in text)
-    return piece in (*_SPECIAL, MASK) or text.isascii() or han
+    symbol = len(text) == 1 and not text.isalpha()  # £ and € say what a text is about
+    return piece in (*_SPECIAL, MASK) or text.isascii() or han or symbol
 
 
 def _layer(packed: Packed, layer: int) -> Iterable[tuple[str, Floats]]:
