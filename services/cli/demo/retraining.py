@@ -3,12 +3,12 @@
 import subprocess
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protos import intent_pb2
 from services.cli import state
 from services.cli.demo.lesson import DOMAIN, LABEL, label, question
 from services.cli.models import ask
@@ -42,7 +42,7 @@ def unlearn(stack: Stack, console: Console, asked: Sequence[str]) -> None:
         f"an earlier run of this demo has taught {now.version} the answer already: rolled back to {back.version}"
         f" (ledger entry {back.seq}), without a restart"
     )
-    await_swap(stack, back.version, asked[0])
+    await_swap(stack, back, asked[0])
 
 
 def retrain(stack: Stack, console: Console) -> None:
@@ -76,18 +76,18 @@ def gate_table(entry: Entry) -> Table:
     return table
 
 
-def await_swap(stack: Stack, version: str, text: str) -> tuple[intent_pb2.IntentResult, float]:
-    """Asks until `version` answers; returns its answer, and the seconds until then.
+def await_swap(stack: Stack, entry: Entry, text: str) -> float:
+    """Asks until the entry's version answers; returns how long after its promotion the first such answer was seen, in seconds.
 
     Raises:
         Problem: it does not answer in time.
     """
     began = time.monotonic()
-    while (answer := question(stack, text)).answer.model.version != version:
+    while (answer := question(stack, text).answer).model.version != entry.version:
         if time.monotonic() - began > _SWAP_WITHIN:
-            raise Problem(f"{DOMAIN} {version} is live in the ledger, and {answer.answer.model.version} still answers")
+            raise Problem(f"{DOMAIN} {entry.version} is live in the ledger, and {answer.model.version} still answers")
         time.sleep(0.2)
-    return answer, time.monotonic() - began
+    return (answer.answered_at.ToDatetime(UTC) - datetime.fromisoformat(entry.recorded_at)).total_seconds()
 
 
 def inference_pid(stack: Stack) -> int | None:

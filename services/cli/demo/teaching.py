@@ -28,16 +28,17 @@ def teach(stack: Stack, console: Console, source: str) -> dict[str, object]:
     entry = retraining.live(stack)
     console.print(retraining.gate_table(entry))
     act(console, 6, "The new model answers")
-    version = entry.version
-    _, waited = retraining.await_swap(stack, version, taught.asked[0])
+    waited = retraining.await_swap(stack, entry, taught.asked[0])
     new = [lesson.question(stack, text) for text in taught.asked]
     if retraining.inference_pid(stack) != pid:
         raise Problem(f"inference was process {pid}, and is not any more: the model was not swapped in place")
-    console.print(f"{version} answers, {waited:.1f} s after training had ended; inference is process {pid}, as before")
+    console.print(
+        f"{entry.version} answers, {waited:.1f} s after its promotion at most; inference is process {pid}, as before"
+    )
     console.print(_change(taught, old, new))
     return {
         "model_before": old[0].answer.model.version,
-        "model_after": version,
+        "model_after": entry.version,
         "answer_before": lesson.label(old[0]),
         "answer_after": lesson.label(new[0]),
         "training_seconds": round(trained, 1),
