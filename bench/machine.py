@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,11 +31,25 @@ def cpu() -> str:
     return next(named, platform.machine())
 
 
-def idle(seconds: float = 2.0) -> float:
-    """The share of all cores that was in use during the last `seconds`, 0 to 1: what else runs here."""
+def use(own: Iterable[int], seconds: float = 2.0) -> tuple[float, float]:
+    """(share of all cores that the processes `own` and their children used, share that everything else used) in the next `seconds`."""
     import psutil
 
-    return float(psutil.cpu_percent(interval=seconds)) / 100
+    def spent() -> float:
+        total = 0.0
+        for pid in own:
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                for each in (process, *process.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        times = each.cpu_times()
+                        total += times.user + times.system
+        return total
+
+    before = spent()
+    all_ = float(psutil.cpu_percent(interval=seconds)) / 100
+    mine = (spent() - before) / seconds / (psutil.cpu_count() or 1)
+    return mine, max(0.0, all_ - mine)
 
 
 def result(name: str, value: float | int | str) -> None:

@@ -28,6 +28,7 @@ from shared.event import PROTOBUF
 from shared.settings import Settings
 
 GOAL_RATIO, GOAL_NOOP = 0.8, 1_500.0
+QUIET = 0.1  # share of the cores that others may use for figures to be worth anything
 _PATIENCE = 600.0  # s for a round
 _DONE = "SELECT count(*) FROM outcomes WHERE domain = 'intent' AND source = $1"
 _TIMES = """
@@ -114,14 +115,21 @@ def measure_texts(data: Path, rounds: int, count: int, seed: int) -> None:
     print(f"{rounds} rounds of {count:,} texts of {origin}, {_words(sentences):.1f} words on average", flush=True)
     fast: list[float] = []
     plain: list[float] = []
+    rest: list[
+        tuple[float, float]
+    ] = []  # shares of the cores in use before each round: the resting stack's, everybody else's
     with running(data, environment={"TIDEMILL_PRECISION": "fp32"}) as stack, bare_loop(data / "models") as bare:
         asyncio.run(through(stack, f"bench/warm/{seed}/{time.time()}", sentences[:500]))
-        print(f"the stack at rest uses {machine.idle():.0%} of the cores", flush=True)
         for number in range(rounds):
             part = sentences[number * count : (number + 1) * count]
+            rest.append(machine.use(stack.processes().values()))
             plain.append(bare.round(part))
             fast.append(asyncio.run(through(stack, f"bench/{seed}/{number}/{time.time()}", part)))
-            print(f"round {number + 1}: stack {fast[-1]:,.1f}/s, bare FIFO-32 {plain[-1]:,.1f}/s", flush=True)
+            print(
+                f"round {number + 1}: stack {fast[-1]:,.1f}/s, bare FIFO-32 {plain[-1]:,.1f}/s; before it the stack at rest used "
+                f"{rest[-1][0]:.0%} of the cores and others {rest[-1][1]:.0%}",
+                flush=True,
+            )
     ratio = statistics.median(fast) / statistics.median(plain)
     print(
         f"stack {machine.spread(fast, '/s')}; bare {machine.spread(plain, '/s')}; ratio {ratio:.2f}, goal {GOAL_RATIO}"
@@ -130,6 +138,11 @@ def measure_texts(data: Path, rounds: int, count: int, seed: int) -> None:
     machine.result("bench_stack_texts_per_s", statistics.median(fast))
     machine.result("bench_bare_texts_per_s", statistics.median(plain))
     machine.result("bench_ratio", ratio)
+    machine.result("bench_others_cpu_share", max(others for _, others in rest))
+    if max(others for _, others in rest) > QUIET:
+        print(
+            "others used this machine meanwhile: these figures say little, for the bare loop suffers from company more than the stack does"
+        )
 
 
 def measure_noop(data: Path, rounds: int, count: int, seed: int) -> None:
