@@ -5,11 +5,10 @@ from typing import Any
 
 
 def figures(evidence: Mapping[str, Any]) -> str:
-    """The verdict of the gate and the headline figures, or the reason of a rollback."""
+    """The verdict of the gate and the figures over all languages, where there are several; of a rollback, its reason."""
     if reason := evidence.get("reason"):
         return str(reason)
-    verdict = evidence.get("verdict", "")
-    metrics = evidence.get("metrics", {})
-    return ", ".join(
-        filter(None, [str(verdict), *(f"{k} {v:.3f}" for k, v in metrics.items() if isinstance(v, float))])
-    )
+    metrics = {name: value for name, value in evidence.get("metrics", {}).items() if isinstance(value, float)}
+    overall = {name: value for name, value in metrics.items() if name.startswith("all ")} or metrics
+    shown = [f"{name.rpartition(' ')[2]} {value:.3f}" for name, value in overall.items()]
+    return ", ".join(filter(None, [str(evidence.get("verdict", "")), *shown]))

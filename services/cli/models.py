@@ -127,14 +127,21 @@ def newest(entries: list[Entry]) -> list[Entry]:
 
 def _table(entries: list[Entry], live: list[Entry]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("#", "model", "version", "", "recorded", "approver", "digest", "figures"):
-        table.add_column(column, overflow="fold")
+    for column in ("#", "model", "version", "", "recorded", "approver"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", overflow="fold")
     for entry in entries:
-        state = "[green]live[/]" if entry in live else "[dim]earlier[/]"
+        state = "[green]live[/]" if entry in live else "[dim]was[/]"
         if entry.action == "rollback":
             state += " [yellow]rollback[/]"
+        recorded = entry.recorded_at[5:16].replace("T", " ")
         table.add_row(
-            str(entry.seq), entry.model, entry.version, state, entry.recorded_at[:16].replace("T", " "), entry.approver,
-            entry.bundle_digest[:12], evidence.figures(entry.evidence),
-        )  # fmt: skip
+            str(entry.seq),
+            entry.model,
+            entry.version,
+            state,
+            recorded,
+            entry.approver,
+            evidence.figures(entry.evidence),
+        )
     return table

@@ -1,16 +1,20 @@
 """The demo's events and sums; the demo itself is run against a whole stack elsewhere."""
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from services.cli.counts import Counts
-from services.cli.demo import lesson, summary
+from services.cli.demo import lesson, retraining, summary
 from services.cli.demo.answers import _shows_well
 from services.cli.demo.cast import SHARES, TWICE, cast, records
 from services.cli.problem import Problem
+from services.training import split
+from shared.chain import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +58,33 @@ def test_no_question_of_the_lesson_is_taught_and_none_is_training_data():
     assert taught.asked
     assert not set(taught.taught) & set(taught.asked)
     assert not known & {*taught.taught, *taught.asked}
+
+
+def test_a_later_run_corrects_little_because_judgements_are_kept():
+    """Everything the first time; then a few more of the same texts, other ones at each run."""
+    taught = lesson.lockers()
+    assert lesson.portion(taught, 0, "demo/a") == taught.taught
+    later = {source: tuple(lesson.portion(taught, 79, source)) for source in ("demo/a", "demo/b")}
+    assert all(0 < len(texts) < 10 and set(texts) <= set(taught.taught) for texts in later.values())
+    assert later["demo/a"] != later["demo/b"]
+
+
+def test_enough_corrections_are_held_out_for_the_gate_to_tell():
+    """The gate asks for five gains without a loss, on judgements that the split keeps from training."""
+    held_out = [text for text in lesson.lockers().taught if split.part(split.text_entity(text)) == "test"]
+    assert len(held_out) >= 10
+
+
+def test_the_gates_report_is_read_from_the_ledger():
+    """Every criterion with its verdict and why; the training's own tables are left out of the demo's screen."""
+    criterion = {"name": "calibrated", "verdict": "pass", "detail": "ECE 0.09"}
+    entry = Entry(1, "intent", "v1", "promote", "d", {"gate": {"criteria": [criterion]}}, "demo", "now", "p")
+    (drawn := Console(file=io.StringIO(), width=100)).print(retraining.gate_table(entry))
+    for words in ("calibrated", "pass", "ECE 0.09"):
+        assert words in drawn.file.getvalue()
+    assert retraining._is_report("│ calibrated │ pass │")
+    assert retraining._is_report("RESULT train.intent=1")
+    assert not retraining._is_report("intent v1 is not promoted")
 
 
 def counted(accepted, results, dead=0):
