@@ -14,8 +14,8 @@ from google.protobuf.message import Message
 
 from bench.events import ROUTES, Planned
 from bench.history import History
-from shared import cloudevents
 from shared.event import PROTOBUF, Key
+from shared.topic import cloudevents
 
 _AGAIN = 0.15  # s between two tries of one event
 _SETTLED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}

@@ -23,9 +23,9 @@ from aiokafka import AIOKafkaProducer
 from bench import evidence, machine, prior, texts
 from bench.local import ROOT, Local, running
 from protos import intent_pb2
-from shared import cloudevents
 from shared.event import PROTOBUF
 from shared.settings import Settings
+from shared.topic import cloudevents
 
 GOAL_RATIO, GOAL_NOOP = 0.8, 1_500.0
 QUIET = 0.1  # share of the cores that others may use for figures to be worth anything

@@ -49,6 +49,7 @@ class Prediction:
 
 
 Row = tuple[Table, dict[str, Any]]
+Facts = Callable[[Key, Any, Any, datetime], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +65,19 @@ class Domain:
     replies: type[Message]
     verb: str  # gRPC methods are <verb>, <verb>Batch, <verb>Stream and GetOutcome
     handle: Handle
+    # what a result predicted, for people to judge
     predictions: Callable[[Any], Sequence[Prediction]] = lambda result: ()
-    facts: Callable[[Key, Any, Any, datetime], Sequence[Row]] = (
-        lambda key, request, result, time: ()
-    )  # stored with the outcome, in one transaction
-    open: Callable[[Any], Awaitable[Any]] | None = (
-        None  # makes `Tools.lookups` from the settings, once a process; its `close()`, if it has one, is awaited at the end
-    )
+    # rows stored with the outcome, in one transaction
+    facts: Facts = lambda key, request, result, time: ()
+    # makes `Tools.lookups` from the settings, once a process; its `close()`, if it has one, is awaited at the end
+    open: Callable[[Any], Awaitable[Any]] | None = None
     topic: str = ""
-    extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(
-        default_factory=dict
-    )  # further unary gRPC methods of the same service, `async method(request, means: shared.settlement.Means) -> reply`
-    order: Callable[[Any], str] = lambda request: ""  # what keeps order: conversation, issuer, study
-    keep: Callable[[Any], bytes] = lambda request: (
-        request.SerializeToString()
-    )  # what is kept of a request beside its outcome; inline images are left out
+    # further unary gRPC methods of the same service, `async method(request, means) -> reply`; Means are those of shared.settlement
+    extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(default_factory=dict)
+    # what keeps order: conversation, issuer, study
+    order: Callable[[Any], str] = lambda request: ""
+    # what is kept of a request beside its outcome; inline images are left out
+    keep: Callable[[Any], bytes] = lambda request: bytes(request.SerializeToString())
     infers: bool = True  # False: its handler never asks the inference service
 
     @property

@@ -5,7 +5,7 @@ import sys
 import time
 
 EVERY = 10.0  # seconds between two lines of one library module at one level
-CHATTY = ("aiokafka", "faust", "mode", "shared.offsets")  # shared.offsets: what Faust says through our consumer
+CHATTY = ("aiokafka", "faust", "mode", "shared.stream.offsets")  # the last: what Faust says through our consumer
 
 
 class Sparing(logging.Filter):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from shared.domain import Domain
 from shared.infer import Infer, Inference, Value
 from shared.patience import persist
-from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.settlement import Means
+from shared.settlement.settlement import Means
 from shared.store.postgres import Store
 from shared.store.redis import Projection
+from shared.topic.publisher import Publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def open_means(domain: Domain, settings: Settings, stack: AsyncExitStack, 
 async def _infer(domain: Domain, settings: Settings, stack: AsyncExitStack) -> Infer:
     if not domain.infers:
         return _no_infer
-    from shared.inference_client import open_infer
+    from shared.inference.client import open_infer
 
     infer = open_infer(settings)
     stack.push_async_callback(infer.close)

@@ -16,10 +16,10 @@ from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.health import Health
 from shared.means import Ready, open_means
-from shared.projector import Projector
-from shared.serve import MAX_MESSAGE_BYTES, Service
+from shared.serve.projector import Projector
+from shared.serve.service import MAX_MESSAGE_BYTES, Service
+from shared.serve.tally import Tally
 from shared.settings import Settings
-from shared.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ async def _until_told(role: Role, domain: Domain, settings: Settings) -> None:
 
 async def stream(domain: Domain, settings: Settings, stop: asyncio.Event) -> None:
     """The streamed door; its gRPC server answers health checks only."""
-    from shared.stream import Worker  # importing Faust takes a second, which the other role does without
-    from shared.watchdog import Watchdog
+    from shared.stream.watchdog import Watchdog
+    from shared.stream.worker import Worker  # importing Faust takes a second, which the other role does without
 
     health, watchdog = Health(domain.service), Watchdog()
     async with _server(settings, health), AsyncExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import Any
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.event import PROTOBUF, Arrival, Headers, Key
-from shared.settlement import Means
+from shared.settlement.settlement import Means
 from shared.store.outcome import Again, Outcome, Settled
 from shared.store.postgres import Unstorable
 from tests.stack import request

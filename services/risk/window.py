@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from protos import risk_pb2
 from services.risk.handler import check_issuer
 from shared.errors import Reject
-from shared.settlement import Means
+from shared.settlement.settlement import Means
 from shared.store.issuers import windows
 from shared.store.postgres import Store
 

@@ -15,9 +15,9 @@ from services.cli.sending.draft import Draft, record
 from services.cli.sending.intake import Options
 from services.cli.sending.plan import Plan, drafts
 from services.cli.sending.produce import produce
-from shared import cloudevents
 from shared.event import JSON
 from shared.settings import Settings
+from shared.topic import cloudevents
 
 
 def contract_of(kafka, name="intent"):

@@ -12,8 +12,8 @@ from services.cli.answers import entry
 from services.cli.answers.follow import Follower, follow
 from services.cli.contract import contracts
 from services.cli.problem import Problem
-from shared import cloudevents
 from shared.event import JSON, PROTOBUF
+from shared.topic import cloudevents
 
 WHY = "most like card_lost 93%"
 RESULT = intent_pb2.IntentResult(answer=event_pb2.Answer(why=WHY), intent="card_lost", confidence=0.93)

@@ -13,7 +13,7 @@ from services.feedback.wiring import DOMAIN
 from shared.event import JSON, PROTOBUF, Arrival, Key
 from shared.infer import Inference, Value
 from shared.settings import Settings
-from shared.settlement import Means, settle
+from shared.settlement.settlement import Means, settle
 from shared.store.outcome import Settled
 from shared.store.postgres import Store
 from shared.store.redis import Projection

@@ -21,8 +21,8 @@ def test_every_domain_runs_on_the_plain_install(tmp_path: Path) -> None:
 
     modules = [f"services.{name}.wiring" for name in DOMAINS] + [
         "shared.run",
-        "shared.stream",
-        "shared.serve",
+        "shared.stream.worker",
+        "shared.serve.service",
         "services.cli.__main__",
     ]
     heavy = ["torch", "transformers", "safetensors", "tokenizers", "sklearn", "scipy", "pandas"]

@@ -12,7 +12,7 @@ from services.imaging.images import Images
 from services.imaging.wiring import DOMAIN
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.settlement import Means, settle
+from shared.settlement.settlement import Means, settle
 from shared.store.outcome import Settled
 from shared.store.postgres import Store
 from shared.store.tables import outcomes, predictions, requests

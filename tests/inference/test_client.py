@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.errors import Expired, Reject, Unavailable
 from shared.infer import deadline
-from shared.inference_client import open_infer
+from shared.inference.client import open_infer
 from shared.settings import Settings
 from tests.inference.bundles import sentence
 from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.errors import Unavailable
-from shared.inference_client import open_infer
+from shared.inference.client import open_infer
 from shared.ledger import Ledger
 from shared.settings import Settings
 from tests.inference.bundles import publish_text

@@ -13,7 +13,7 @@ from shared.errors import Reject
 from shared.event import Key
 from shared.infer import Inference
 from shared.settings import Settings
-from shared.settlement import Means
+from shared.settlement.settlement import Means
 from shared.store.outcome import Outcome
 from shared.store.postgres import Store
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.call import arrive as arrive_call
-from shared.call import new_id
-from shared.cloudevents import arrive, headers
 from shared.errors import Reject
 from shared.event import Headers
-from shared.records import record
+from shared.serve.call import arrive as arrive_call
+from shared.serve.call import new_id
 from shared.store.outcome import Outcome, Settled
+from shared.topic.cloudevents import arrive, headers
+from shared.topic.records import record
 from tests.echo import echo
 from tests.fakes import NOW
 from tests.serving.client import call

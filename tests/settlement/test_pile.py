@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from shared.errors import Unavailable
-from shared.pile import Pile, PiledStore
-from shared.settlement import settle
+from shared.serve.pile import Pile, PiledStore
+from shared.settlement.settlement import settle
 from shared.store.outcome import Settled
 from tests.echo import echo
 from tests.fakes import FakeStore, arrival, means

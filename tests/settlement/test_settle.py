@@ -11,7 +11,7 @@ import pytest
 from protos import event_pb2, intent_pb2
 from shared.errors import Expired, Unavailable
 from shared.settings import Settings
-from shared.settlement import Sink, settle
+from shared.settlement.settlement import Sink, settle
 from shared.store.outcome import Settled
 from shared.store.postgres import Store
 from tests.echo import answer, echo, handle

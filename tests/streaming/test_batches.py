@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from shared.batches import Batches
-from shared.records import Record
-from shared.watchdog import Watchdog
+from shared.stream.batches import Batches
+from shared.stream.watchdog import Watchdog
+from shared.topic.records import Record
 from tests.echo import answer, echo
 from tests.fakes import FakeStore, arrival, handling, means
 

@@ -7,8 +7,8 @@ from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
 
 from shared.errors import Unavailable
-from shared.publisher import Publisher
-from shared.records import Record
+from shared.topic.publisher import Publisher
+from shared.topic.records import Record
 from tests.conftest import Kafka
 
 

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from shared.cloudevents import arrive
 from shared.event import Key
-from shared.records import record
 from shared.store.outcome import Outcome, Settled
 from shared.telemetry import trace_id
+from shared.topic.cloudevents import arrive
+from shared.topic.records import record
 from tests.echo import answer, echo
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HELPER = {"shared/stream.py", "shared/offsets.py"}
+HELPER = {"shared/stream/worker.py", "shared/stream/offsets.py"}
 
 
 def trees() -> dict[str, ast.Module]:
@@ -29,9 +29,9 @@ def test_the_helper_is_imported_by_the_runner_alone() -> None:
         name
         for name, tree in trees().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module in {"shared.stream", "shared.offsets"}
+        if isinstance(node, ast.ImportFrom) and node.module in {"shared.stream.worker", "shared.stream.offsets"}
     }
-    assert users == {"shared/run.py", "shared/stream.py"}
+    assert users == {"shared/run.py", "shared/stream/worker.py"}
 
 
 def calls(tree: ast.AST, name: str) -> list[ast.Call]:
@@ -48,7 +48,7 @@ def options(call: ast.Call) -> dict[str, object]:
 
 def test_one_agent_with_concurrency_one_that_takes_whole_events() -> None:
     """Any other concurrency, and any other way to take events, commits past unfinished work."""
-    tree = trees()["shared/stream.py"]
+    tree = trees()["shared/stream/worker.py"]
     [agent] = calls(tree, "agent")
     assert options(agent)["concurrency"] == 1
     of_stream = {
@@ -63,7 +63,7 @@ def test_one_agent_with_concurrency_one_that_takes_whole_events() -> None:
 
 def test_the_settings_that_were_measured() -> None:
     """Sessions of seconds, static membership, no web server, no topics or tables of Faust's own making."""
-    [app] = calls(trees()["shared/stream.py"], "App")
+    [app] = calls(trees()["shared/stream/worker.py"], "App")
     told = options(app)
     assert {
         "consumer_auto_offset_reset": "earliest",

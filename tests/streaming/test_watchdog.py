@@ -3,7 +3,7 @@
 import threading
 import time
 
-from shared.watchdog import Watchdog
+from shared.stream.watchdog import Watchdog
 
 
 def test_what_goes_silent_is_noticed() -> None:

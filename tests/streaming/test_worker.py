@@ -111,7 +111,7 @@ def test_sigterm_finishes_the_batch_in_hand(stack: Stack) -> None:
         time.sleep(0.5)
         assert worker.terminate() == 0
         assert not stack.unfinished_but_committed()
-        assert stack.count() in (0, 5)
+        assert stack.count() == sum(stack.committed().values())  # a batch may be fewer than the five
     with stack.run("stream"):
         await_lag_zero(stack, 5)
     assert stack.count() == 5

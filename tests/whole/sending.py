@@ -15,8 +15,8 @@ from bench import evidence
 from bench.events import ROUTES
 from bench.local import Local
 from protos import event_pb2
-from shared import cloudevents
 from shared.event import PROTOBUF, Key
+from shared.topic import cloudevents
 
 T = TypeVar("T")
 PATIENCE = 90.0  # s: the machine may be busy

@@ -20,9 +20,9 @@ from protos import event_pb2, intent_pb2
 from services.cli import health, topics
 from services.cli.local import kafka, port, valkey
 from services.cli.local import postgres as postgres_server
-from shared import cloudevents
 from shared.event import PROTOBUF
 from shared.settings import Settings
+from shared.topic import cloudevents
 from tests.conftest import migrated, running
 from tests.whole.sending import PATIENCE, call
 

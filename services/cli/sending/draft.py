@@ -9,8 +9,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from services.cli.contract import Contract, order
-from shared import cloudevents
 from shared.event import JSON, PROTOBUF, Key
+from shared.topic import cloudevents
 
 Headers = list[tuple[str, bytes]]
 

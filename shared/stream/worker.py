@@ -1,8 +1,8 @@
 """The streamed door: a Faust worker that loses nothing and stores nothing twice, wherever it is killed.
 
-The only module (with `shared.offsets`) that knows Faust. Written the ordinary way Faust loses events; the rules that prevent it:
+The only module (with `shared.stream.offsets`) that knows Faust. Written the ordinary way Faust loses events; the rules that prevent it:
 one agent, concurrency 1; batches by `take_events`, decoded in the loop; nothing raised leaves the loop body; outcomes are stored,
-projected and published, all awaited, before the batch is finished; only finished offsets are ever committed (`shared.offsets`).
+projected and published, all awaited, before the batch is finished; only finished offsets are ever committed (`shared.stream.offsets`).
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from typing import Any
 
 import faust
 
-from shared.batches import Batches
-from shared.cloudevents import arrive
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.event import Arrival
-from shared.offsets import Consumer, Transport
 from shared.patience import complain
-from shared.publisher import Publisher
 from shared.settings import Settings
-from shared.settlement import Means
-from shared.watchdog import Watchdog, exit_at_once
+from shared.settlement.settlement import Means
+from shared.stream.batches import Batches
+from shared.stream.offsets import Consumer, Transport
+from shared.stream.watchdog import Watchdog, exit_at_once
+from shared.topic.cloudevents import arrive
+from shared.topic.publisher import Publisher
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
-from shared import cloudevents
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.event import PROTOBUF, Key
 from shared.patience import complain, persist
-from shared.publisher import Publisher
-from shared.records import record
 from shared.store.outcome import Outcome, Settled
+from shared.topic import cloudevents
+from shared.topic.publisher import Publisher
+from shared.topic.records import record
 
 log = logging.getLogger(__name__)
 

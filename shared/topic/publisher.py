@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from shared import telemetry
 from shared.errors import Unavailable
 from shared.patience import persist
-from shared.records import Record, without_value
+from shared.topic.records import Record, without_value
 
 log = logging.getLogger(__name__)
 

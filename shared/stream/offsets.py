@@ -12,7 +12,7 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from shared.batches import Batches
+from shared.stream.batches import Batches
 
 REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far less than broker_rebalance_timeout
 

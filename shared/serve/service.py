@@ -14,19 +14,19 @@ from opentelemetry.trace import SpanKind
 
 from protos import event_pb2
 from shared import telemetry
-from shared.call import arrive, refused, reply, stored, unnamed
 from shared.domain import Domain
 from shared.errors import Expired, Failure, Reject, Reused, Unavailable
 from shared.event import Arrival, Headers, Key, check_name
 from shared.ordered import in_order
 from shared.patience import persist
-from shared.pile import PiledStore
-from shared.projector import Projector
-from shared.refusal import Overloaded, refuse, rejection
+from shared.serve.call import arrive, refused, reply, stored, unnamed
+from shared.serve.pile import PiledStore
+from shared.serve.projector import Projector
+from shared.serve.refusal import Overloaded, refuse, rejection
+from shared.serve.tally import Tally
 from shared.settings import Settings
-from shared.settlement import Means, settle
+from shared.settlement.settlement import Means, settle
 from shared.store.outcome import Settled
-from shared.tally import Tally
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from google.protobuf import json_format
 
 from protos import event_pb2
-from shared import cloudevents
 from shared.domain import Domain
 from shared.errors import Reused
 from shared.event import JSON, PROTOBUF, Headers
 from shared.store.outcome import Settled
+from shared.topic import cloudevents
 
 _STREAMS = "__streams.errors."  # Kafka 4.2's own names
 _DLQ = "dlq."

@@ -14,11 +14,11 @@ from shared import telemetry
 from shared.domain import Domain
 from shared.event import Arrival
 from shared.patience import persist
-from shared.publisher import Publisher
-from shared.records import record
-from shared.settlement import Means, WorkedOut, put_down, work_out
+from shared.settlement.settlement import Means, WorkedOut, put_down, work_out
 from shared.store.outcome import Settled
-from shared.watchdog import Watchdog, exit_at_once
+from shared.stream.watchdog import Watchdog, exit_at_once
+from shared.topic.publisher import Publisher
+from shared.topic.records import record
 
 log = logging.getLogger(__name__)
 

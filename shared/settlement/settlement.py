@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from opentelemetry.trace import SpanKind
 
 from shared import telemetry
-from shared.attempt import Piece, attempt, fail
-from shared.conclusion import unstorable
 from shared.domain import Domain, Tools
 from shared.errors import Failure, Reject, Unavailable
 from shared.event import Arrival, Key, decode, digest
 from shared.infer import Infer
 from shared.patience import persist
+from shared.settlement.attempt import Piece, attempt, fail
+from shared.settlement.conclusion import unstorable
 from shared.store.outcome import Again, Outcome, Settled
 from shared.store.postgres import Unstorable
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from shared.conclusion import conclude, refuse
 from shared.domain import Domain, Tools
 from shared.errors import Expired, Failure, Reject, Unavailable
 from shared.event import Arrival
 from shared.infer import deadline
 from shared.patience import pause, pauses
+from shared.settlement.conclusion import conclude, refuse
 from shared.store.outcome import Outcome
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from shared.event import Key
-from shared.settlement import Sink
+from shared.settlement.settlement import Sink
 from shared.store.outcome import Again, Outcome, Settled
 from shared.store.postgres import Unstorable
 

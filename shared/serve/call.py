@@ -8,12 +8,12 @@ from typing import Any
 from google.protobuf.message import Message
 
 from protos import event_pb2
-from shared import cloudevents
-from shared.conclusion import dead_letter
 from shared.domain import Domain
 from shared.errors import Reject, Reused
 from shared.event import MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, check_name
+from shared.settlement.conclusion import dead_letter
 from shared.store.outcome import Outcome, Settled
+from shared.topic import cloudevents
 
 
 def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Headers, run: str) -> Arrival:

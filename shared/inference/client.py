@@ -20,7 +20,7 @@ from protos import inference_pb2_grpc
 from shared import telemetry
 from shared.errors import Expired, Failure, Reject, Unavailable
 from shared.infer import Inference, Value, deadline
-from shared.inference_wire import Signature, WireError, count_rows, encode, read_response, write_request
+from shared.inference.wire import Signature, WireError, count_rows, encode, read_response, write_request
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

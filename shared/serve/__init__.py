@@ -1,0 +1,1 @@
+"""The synchronous door: a domain's gRPC server."""

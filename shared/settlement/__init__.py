@@ -1,0 +1,1 @@
+"""What events come to, whichever door they came through."""

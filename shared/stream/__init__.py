@@ -1,0 +1,1 @@
+"""The streamed door: a Faust worker that commits only what is finished."""

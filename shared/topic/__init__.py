@@ -1,0 +1,1 @@
+"""Events and outcomes as Kafka records, and their delivery."""
