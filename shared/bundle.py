@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 MANIFEST, SPEC = "manifest.json", "bundle.json"
 MAX_SPEC_BYTES = 1 << 20
+ENCODERS = "encoders"  # the folder of a store in which the encoders lie that models share
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ALLOWED = {".safetensors", ".json", ".txt", ".md", ".jsonl", ".csv"}  # nothing that executes when read
 
@@ -126,11 +127,11 @@ def check_name(name: str) -> str:
     """`name` if it may be a model's or a version's, which become folder names.
 
     Raises:
-        BundleError: it holds anything else than a-z, 0-9, ".", "_", "-", or is longer than 64.
+        BundleError: it holds anything else than a-z, 0-9, ".", "_", "-", is longer than 64, or is the name of the encoders' folder.
     """
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not _NAME.fullmatch(name) or ".." in name or name == ENCODERS:
         raise BundleError(
-            f"{name!r} is not a valid model or version name (a-z, 0-9, '.', '_', '-', at most 64 characters)"
+            f"{name!r} is not a valid model or version name (a-z, 0-9, '.', '_', '-', at most 64 characters, not {ENCODERS!r})"
         )
     return name
 
@@ -159,7 +160,7 @@ def publish(folder: Path, spec: Bundle | Encoder, store: Path, version: str = ""
     """
     digest = seal(folder, spec)
     place = (
-        store / "encoders" / digest[:16]
+        store / ENCODERS / digest[:16]
         if isinstance(spec, Encoder)
         else store / check_name(spec.model) / check_name(version)
     )

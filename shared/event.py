@@ -1,6 +1,7 @@
 """An event as it arrives, whichever door it came through, and its identity."""
 
 import hashlib
+import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,10 @@ PROTOBUF = "application/protobuf"
 JSON = "application/json"
 MAX_NAME_BYTES = 256  # of source, id, caller and subject
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+
+_VALUE = re.compile(
+    r"(Failed to parse \S{1,64} field): .*", re.DOTALL
+)  # behind the colon the parser may quote the payload
 
 # Prediction ids are derived from the event's key, so that a redelivered event names the same prediction.
 _NAMESPACE = uuid.UUID("7c6f5a5e-3f0b-5a57-9a3d-1d8f5f0a6b11")
@@ -111,7 +116,7 @@ def _from_json(payload: bytes, request: type[Message]) -> Message:
     except UnicodeDecodeError as error:
         raise Reject("PAYLOAD_NOT_UTF8", f"the JSON payload is not UTF-8 at byte {error.start}") from error
     except json_format.ParseError as error:
-        text = " ".join(str(error).split())[:300]
+        text = _VALUE.sub(r"\1: its value is of another kind", " ".join(str(error).split()))[:300]
         raise Reject(
             "PAYLOAD_NOT_JSON", f"the payload is not a {request.DESCRIPTOR.full_name} in JSON: {text}"
         ) from error

@@ -1,5 +1,6 @@
 """Where everything is, from the environment: `TIDEMILL_<NAME>`. Every value has a default that suits one machine."""
 
+import socket
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class Settings(BaseSettings):
     inference: str = "127.0.0.1:8001"
 
     listen: str = "127.0.0.1:0"  # where this process serves gRPC
-    instance: str = "local-0"  # stable across restarts: pod name or process slot; Kafka's static membership
+    # unlike any other's, and stable across restarts: pod name or process slot; Kafka's static membership
+    instance: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
     models: Path = Path(".tidemill/models")  # the bundle store
     blobs: dict[str, Path] = Field(default_factory=dict)  # claim stores by name, as JSON: {"x-rays": "/data/x-rays"}
     decoders: int = Field(default=2, ge=1, le=64)  # image decoder processes of an imaging worker

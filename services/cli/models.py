@@ -108,7 +108,7 @@ def check(entries: list[Entry], store: Path) -> None:
         try:
             spec = bundle.load(store / live.model / live.version, Bundle, live.bundle_digest)
             for route in spec.routes.values():
-                bundle.load(store / "encoders" / route.encoder, bundle.Encoder)
+                bundle.load(store / bundle.ENCODERS / route.encoder, bundle.Encoder)
         except (BundleError, OSError) as error:
             faults.append(f"{live.model} {live.version}: {error}")
         else:

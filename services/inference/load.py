@@ -79,7 +79,7 @@ class Loader:
         return Branch(encoder, heads, route.temperature)
 
     def _load_encoder(self, digest: str) -> "EncoderDevice":
-        folder = self._store / "encoders" / digest
+        folder = self._store / bundles.ENCODERS / digest
         spec = bundles.load(folder, Encoder)
         if not bundles.sha256(folder / bundles.MANIFEST).startswith(digest):
             raise BundleError(f"{folder / bundles.MANIFEST}: its sha256 does not begin with {digest}")

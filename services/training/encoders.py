@@ -11,7 +11,7 @@ from pathlib import Path
 from services.training import e5
 from services.training.examples import DataError
 from shared import bundle
-from shared.bundle import Encoder
+from shared.bundle import ENCODERS, Encoder
 
 MINILM_SHA256 = (
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # model.safetensors of all-MiniLM-L6-v2
@@ -87,7 +87,7 @@ def find(digest: str, store: Path) -> Made:
     Raises:
         BundleError: it is not there, or not what its digest says.
     """
-    folder = store / "encoders" / digest
+    folder = store / ENCODERS / digest
     spec = bundle.load(folder, Encoder)
     if not bundle.sha256(folder / bundle.MANIFEST).startswith(digest):
         raise bundle.BundleError(f"{folder / bundle.MANIFEST}: its sha256 does not begin with {digest}")

@@ -152,19 +152,31 @@ class Client:
     async def _send(self, kind: _Kind, batch: list[_Waiting]) -> None:
         try:
             answers = await self._ask(kind, batch)
-        except Failure as failure:
-            _fail(batch, failure)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("inference", STOPPING))
             raise
-        except Exception as bug:  # whoever waits must hear of it, or would wait for ever
-            _fail(batch, bug)
+        except (Unavailable, Expired) as failure:
+            _fail(batch, failure)
+        except (
+            Exception
+        ) as flaw:  # a Reject, or a bug: of one row, perhaps, which must not cost the others their answers
+            if len(batch) == 1:
+                _fail(batch, flaw)
+            else:
+                await self._send_one_by_one(kind, batch)
         else:
             for each, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Reject):
                     _fail([each], answer)
                 elif not each.answer.done():
                     each.answer.set_result(answer)
+
+    async def _send_one_by_one(self, kind: _Kind, batch: list[_Waiting]) -> None:
+        try:
+            for each in batch:
+                await self._send(kind, [each])
+        finally:  # cancelled in the midst of it
+            _fail(batch, Unavailable("inference", STOPPING))
 
     async def _ask(self, kind: _Kind, batch: Sequence[_Waiting]) -> list[Inference | Reject]:
         model, priority, signature = kind

@@ -55,6 +55,8 @@ def _shown(message: Message) -> Iterator[tuple[str, Any]]:
     """Of any domain's result: its first text as `label`, `confidence`, and as `decision` its enum or its "out of scope"."""
     label = ""
     for field, value in message.ListFields():
+        if field.name == "language":  # tells of the question, not of the answer
+            continue
         if field.type == FieldDescriptor.TYPE_STRING and not label and isinstance(value, str):
             label = value
             yield "label", label

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from shared import telemetry
@@ -89,6 +90,10 @@ class Batches:
                 fits = self._fits()
                 taken, self._pile = self._pile[:fits], self._pile[fits:]
                 self._moved.set()
+                telemetry.oldest.set(
+                    (datetime.now(UTC) - min(arrival.arrived_at for arrival, _ in taken)).total_seconds(),
+                    {"messaging.destination.name": self._domain.requests},
+                )
                 worked = await work_out(self._domain, [arrival for arrival, _ in taken], self._means)
                 if self._last is not None:
                     await asyncio.wait([self._last])

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from shared import telemetry
 from shared.errors import Unavailable
 from shared.patience import persist
-from shared.topic.records import Record, without_value
+from shared.topic.records import Record, as_it_is, named_only, without_value
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,11 @@ class Publisher:
         left = list(records)
 
         async def deliver() -> None:
-            left[:] = await self._send(left)
-            if left:
-                left[:] = await self._send([without_value(record) for record in left])
+            for cut in (as_it_is, without_value, named_only):
+                left[:] = await self._send([cut(record) for record in left])
+                if not left:
+                    return
+            log.error("%d outcomes are stored, but too large for their topics even without their values", len(left))
 
         if left:
             await persist(deliver, beat=beat)

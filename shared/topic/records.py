@@ -8,12 +8,13 @@ from google.protobuf import json_format
 from protos import event_pb2
 from shared.domain import Domain
 from shared.errors import Reused
-from shared.event import JSON, PROTOBUF, Headers
+from shared.event import JSON, MAX_NAME_BYTES, PROTOBUF, Headers
 from shared.store.outcome import Settled
 from shared.topic import cloudevents
 
 _STREAMS = "__streams.errors."  # Kafka 4.2's own names
 _DLQ = "dlq."
+_NAMED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_eventsource", "ce_eventid", f"{_DLQ}reason")
 
 
 class Record(NamedTuple):
@@ -23,10 +24,22 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
+def as_it_is(record: Record) -> Record:
+    return record
+
+
 def without_value(record: Record) -> Record:
     """What is published of a record that is larger than its topic takes: everything but the value, and a word why."""
     why = f"the value of {len(record.value):,} bytes is larger than topic {record.topic} takes; the outcome is stored"
     return record._replace(value=b"", headers=[*record.headers, ("tidemill.omitted", why.encode())])
+
+
+def named_only(record: Record) -> Record:
+    """What is published of a record whose headers or key alone are too large: the event's name, the reason, and a word why."""
+    names = dict(record.headers)
+    kept = [(name, names[name]) for name in _NAMED if len(names.get(name) or b"") in range(1, MAX_NAME_BYTES + 1)]
+    why = f"the headers or the key are larger than topic {record.topic} takes; the outcome is stored"
+    return Record(record.topic, None, b"", [*kept, ("tidemill.omitted", why.encode())])
 
 
 def record(domain: Domain, settled: Settled) -> Record:

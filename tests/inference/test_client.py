@@ -1,6 +1,8 @@
 """The client against a real server in this process."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.errors import Expired, Reject, Unavailable
-from shared.infer import deadline
+from shared.infer import Inference, deadline
 from shared.inference.client import open_infer
 from shared.settings import Settings
 from tests.inference.bundles import sentence
@@ -47,6 +49,26 @@ async def test_a_bad_row_is_rejected_alone(running: Running) -> None:
     assert answers[1].reason == "TEXT_EMPTY"
     assert not isinstance(answers[0], BaseException)
     assert not isinstance(answers[2], BaseException)
+
+
+async def test_a_request_refused_as_a_whole_is_asked_row_by_row(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a server finds wrong with one row, the others get their answers."""
+    infer = open_infer(Settings(inference=running.address))
+    ask = infer._ask
+
+    async def picky(kind: Any, batch: Sequence[Any]) -> Any:
+        if any(b"poison" in value for each in batch for value in each.values):
+            raise Reject("ROW_ODD", "the server does not like it")
+        return await ask(kind, batch)
+
+    monkeypatch.setattr(infer, "_ask", picky)
+    texts = ["where is my card", "poison", "refund please"]
+    answers = await asyncio.gather(*(infer("intent", {"text": text}) for text in texts), return_exceptions=True)
+    await infer.close()
+    assert isinstance(answers[1], Reject)
+    assert [isinstance(answer, Inference) for answer in answers] == [True, False, True]
 
 
 async def test_what_is_down_or_missing_is_unavailable(running: Running) -> None:

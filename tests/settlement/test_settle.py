@@ -138,6 +138,15 @@ async def test_wrong_json_is_named(text: bytes) -> None:
     assert letter(settled).reason == "PAYLOAD_NOT_JSON"
 
 
+async def test_a_mistyped_value_is_not_repeated() -> None:
+    """The dead letter names the field; what stood in it stays in the payload."""
+    [settled] = await settle(
+        ECHO, [arrival(b'{"text": {"4111": 1}}', content_type="application/json")], means(FakeStore())
+    )
+    assert "text field" in letter(settled).detail
+    assert "4111" not in letter(settled).detail
+
+
 async def test_a_bug_in_the_handler_costs_one_event(store: Sink, caplog: pytest.LogCaptureFixture) -> None:
     """After three attempts that event alone is a dead letter, and nobody repeats the exception's text."""
     with caplog.at_level(logging.DEBUG):

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from protos import event_pb2, imaging_pb2, intent_pb2
+from protos import event_pb2, imaging_pb2, intent_pb2, risk_pb2
 from services.intent.wiring import DOMAIN
 from shared.errors import Unavailable
 from shared.event import Key
@@ -103,6 +103,13 @@ def test_a_decision_of_another_version_is_fed_by_its_number() -> None:
     """Enums are open: a row that a newer version stored must not end the worker that projects it again."""
     result = imaging_pb2.ImagingResult(finding="normal", decision=99)  # type: ignore[arg-type]
     assert line(outcome("1", body=result.SerializeToString()), imaging_pb2.ImagingResult)["decision"] == "99"
+
+
+def test_a_language_is_no_answer() -> None:
+    """A result that says several things is fed by its reason, not by the language of what was asked."""
+    result = risk_pb2.RiskResult(language="en", answer=event_pb2.Answer(why="Northwind: negative"))
+    said = line(outcome("1", body=result.SerializeToString()), risk_pb2.RiskResult)
+    assert (said.get("label"), said["why"]) == (None, "Northwind: negative")
 
 
 async def test_a_rebuilt_redis_is_the_same(store: Store, projection: Projection) -> None:

@@ -1,6 +1,7 @@
 """Publishing: every delivery is awaited, and one record cannot hold up the others."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer
@@ -12,10 +13,10 @@ from shared.topic.records import Record
 from tests.conftest import Kafka
 
 
-def read(kafka: Kafka, topic: str, number: int) -> list[bytes]:
+def read(kafka: Kafka, topic: str, number: int, part: str = "value") -> list[Any]:
     consumer = KafkaConsumer(topic, bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
     try:
-        return [next(consumer).value for _ in range(number)]
+        return [getattr(next(consumer), part) for _ in range(number)]
     finally:
         consumer.close()
 
@@ -31,6 +32,21 @@ async def test_a_record_larger_than_its_topic_takes_goes_without_its_value(kafka
     await publisher.publish(records)
     await publisher.stop()
     assert sorted(await asyncio.to_thread(read, kafka, topic, 3)) == [b"", b"a", b"b"]
+
+
+async def test_headers_and_a_key_larger_than_the_topic_takes_go_without_them(kafka: Kafka) -> None:
+    """What is left is the event's name, by which its stored outcome is found."""
+    topic = f"{kafka.prefix}.smaller"
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin.create_topics({topic: {"num_partitions": 1, "configs": {"max.message.bytes": 20_000}}})
+    admin.close()
+    publisher = Publisher(kafka.bootstrap, "test")
+    named = [("ce_id", b"7"), ("note", b"x" * 30_000)]
+    await publisher.publish([Record(topic, b"k" * 30_000, b"a", [("ce_id", b"6")]), Record(topic, b"k", b"b", named)])
+    await publisher.stop()
+    headers = await asyncio.to_thread(read, kafka, topic, 2, "headers")
+    assert sorted(dict(each)["ce_id"] for each in headers) == [b"6", b"7"]
+    assert all(dict(each)["tidemill.omitted"].startswith(b"the headers or the key") for each in headers)
 
 
 async def test_a_missing_topic_is_named(kafka: Kafka) -> None:

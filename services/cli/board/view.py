@@ -71,9 +71,7 @@ def latest(lines: Iterable[dict[str, Any]]) -> RenderableType:
 def described(line: dict[str, Any]) -> tuple[str, str, str, str, str]:
     """A line of the feed as a person reads it: clock, domain, decision, confidence, why."""
     clock = datetime.fromisoformat(line["time"]).astimezone().strftime("%H:%M:%S")
-    label = line.get("reason") or (
-        line.get("label") if "confidence" in line else ""
-    )  # else it is no answer: a language
+    label = line.get("reason") or line.get("label")
     decision = str(line.get("decision") or "").removeprefix("DECISION_").lower().replace("_", " ")
     words = " ".join(filter(None, (decision, label))) or "answered"
     sure = f"{line['confidence']:.0%}" if "confidence" in line else ""
