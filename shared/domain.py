@@ -78,6 +78,8 @@ class Domain:
     order: Callable[[Any], str] = lambda request: ""
     # what is kept of a request beside its outcome; inline images are left out
     keep: Callable[[Any], bytes] = lambda request: bytes(request.SerializeToString())
+    # events that a stream worker settles together at most, and half of what it keeps ready: few where payloads are large
+    at_once: int = 1024
     infers: bool = True  # False: its handler never asks the inference service
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import grpc
+import uvloop
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 
@@ -45,7 +46,7 @@ def run(domain: Domain) -> None:
     logs.start()
     telemetry.start(domain.name)
     try:
-        asyncio.run(_until_told(role, domain, Settings()))
+        uvloop.run(_until_told(role, domain, Settings()))
     finally:
         telemetry.stop()
 

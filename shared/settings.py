@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     issuers: Path = _HOME / "data/risk/issuers.jsonl"  # known issuers and their names
     reflection: bool = False  # gRPC server reflection
 
-    batch_events: int = Field(default=64, ge=1, le=1024)  # events a stream worker settles at once
+    batch_events: int = Field(default=256, ge=1, le=1024)  # events a stream worker settles at once
     batch_within: float = Field(default=0.02, gt=0, le=5)  # seconds it waits for them to gather
     partitions: int = Field(default=4, ge=1)  # of topics that are made here
     replication: int = Field(default=1, ge=1)

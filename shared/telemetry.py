@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
@@ -35,7 +36,9 @@ oldest = _meter.create_gauge("tidemill.lag.age", "s", "age of the oldest event i
 calls = _meter.create_counter("tidemill.calls", "{call}", "gRPC events accepted, settled and returned")
 
 
+@cache
 def enabled() -> bool:
+    """Whether this process was told where to send traces and metrics; asked several times an event."""
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 

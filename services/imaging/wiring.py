@@ -25,4 +25,5 @@ DOMAIN = Domain(
     open=open_images,
     order=lambda request: str(request.study),
     keep=keep,
+    at_once=16,
 )

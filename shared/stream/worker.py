@@ -41,7 +41,8 @@ class Worker:
         self._domain = domain
         self._settings = settings
         longest = MAX_POLL_INTERVAL * 0.9
-        self._batches = Batches(domain, means, publisher, watchdog, self._finish, settings.batch_events, longest)
+        self._at_once = min(settings.batch_events, domain.at_once)
+        self._batches = Batches(domain, means, publisher, watchdog, self._finish, self._at_once, longest)
         self._waiting_since: float | None = None  # a backlog was seen that nothing is taken of
         self._app = self._wire()
 
@@ -60,7 +61,7 @@ class Worker:
             broker_rebalance_timeout=60,
             broker_commit_interval=1,
             broker_max_poll_interval=MAX_POLL_INTERVAL,
-            stream_buffer_maxsize=2 * settings.batch_events,
+            stream_buffer_maxsize=2 * self._at_once,
             stream_wait_empty=True,
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -74,7 +75,7 @@ class Worker:
         )
 
         async def take(stream: Any) -> None:
-            async for events in stream.take_events(settings.batch_events, settings.batch_within):
+            async for events in stream.take_events(self._at_once, settings.batch_within):
                 await self._take(events)
 
         app.agent(topic, concurrency=1, name=self._domain.name)(take)
