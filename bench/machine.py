@@ -3,7 +3,7 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,24 +31,28 @@ def cpu() -> str:
     return next(named, platform.machine())
 
 
-def use(own: Iterable[int], seconds: float = 2.0) -> tuple[float, float]:
+def spent(pids: Iterable[int]) -> float:
+    """Seconds of processor time that these processes and their children have used."""
+    import psutil
+
+    total = 0.0
+    for pid in pids:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            for each in (process, *process.children(recursive=True)):
+                with suppress(psutil.Error):
+                    times = each.cpu_times()
+                    total += times.user + times.system
+    return total
+
+
+def use(own: Sequence[int], seconds: float = 2.0) -> tuple[float, float]:
     """(share of all cores that the processes `own` and their children used, share that everything else used) in the next `seconds`."""
     import psutil
 
-    def spent() -> float:
-        total = 0.0
-        for pid in own:
-            with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                for each in (process, *process.children(recursive=True)):
-                    with suppress(psutil.Error):
-                        times = each.cpu_times()
-                        total += times.user + times.system
-        return total
-
-    before = spent()
+    before = spent(own)
     all_ = float(psutil.cpu_percent(interval=seconds)) / 100
-    mine = (spent() - before) / seconds / (psutil.cpu_count() or 1)
+    mine = (spent(own) - before) / seconds / (psutil.cpu_count() or 1)
     return mine, max(0.0, all_ - mine)
 
 

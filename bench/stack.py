@@ -122,7 +122,7 @@ def measure_texts(data: Path, rounds: int, count: int, seed: int) -> None:
         asyncio.run(through(stack, f"bench/warm/{seed}/{time.time()}", sentences[:500]))
         for number in range(rounds):
             part = sentences[number * count : (number + 1) * count]
-            rest.append(machine.use(stack.processes().values()))
+            rest.append(machine.use(list(stack.processes().values())))
             plain.append(bare.round(part))
             fast.append(asyncio.run(through(stack, f"bench/{seed}/{number}/{time.time()}", part)))
             print(
@@ -149,17 +149,25 @@ def measure_noop(data: Path, rounds: int, count: int, seed: int) -> None:
     """Events a second of a stack whose models answer at once."""
     sentences = texts.load(count, seed)[1]
     seen: list[float] = []
+    cost: list[float] = []  # ms of processor time of the stream worker, an event
     with running(data, "--no-starters") as stack:
         values: dict[str, Any] = stack.values()
         settings = Settings(postgres=values["TIDEMILL_POSTGRES"], models=Path(values["TIDEMILL_MODELS"]))
         for model in ("intent", "risk", "imaging"):
             prior.promote(settings, model, f"prior-{seed}")
         asyncio.run(through(stack, f"noop/warm/{time.time()}", sentences[:1_000]))
+        worker = [stack.processes()["intent-stream"]]
         for number in range(rounds):
+            before = machine.spent(worker)
             seen.append(asyncio.run(through(stack, f"noop/{seed}/{number}/{time.time()}", sentences)))
-            print(f"no-op round {number + 1}: {seen[-1]:,.0f} events/s", flush=True)
+            cost.append((machine.spent(worker) - before) / count * 1000)
+            print(
+                f"no-op round {number + 1}: {seen[-1]:,.0f} events/s, {cost[-1]:.2f} ms of the worker's core each",
+                flush=True,
+            )
     print(f"no-op {machine.spread(seen, '/s')}, goal {GOAL_NOOP:,.0f}")
     machine.result("bench_noop_events_per_s", statistics.median(seen))
+    machine.result("bench_noop_worker_ms_per_event", statistics.median(cost))
 
 
 def _words(sentences: Sequence[str]) -> float:
