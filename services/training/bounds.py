@@ -1,6 +1,6 @@
 """One-sided 95 % bounds from few, paired and clustered observations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb, sqrt
 
@@ -41,6 +41,27 @@ def paired(differences: NDArray[np.float64], clusters: Sequence[str]) -> Bound:
     square = float(((sums - mean * sizes) ** 2).sum() + 0.5 * ((1 - mean) ** 2 + (1 + mean) ** 2) + mean**2)
     spread = Z * sqrt(square) / (n + 2)
     return Bound(float(differences.mean()), max(mean - spread, -1.0), min(mean + spread, 1.0), n)
+
+
+def resampled(
+    statistic: Callable[[NDArray[np.int64]], float], clusters: Sequence[str], draws: int = 500, seed: int = 0
+) -> Bound:
+    """Bounds of a statistic of rows, by drawing whole clusters with replacement (Efron and Tibshirani 1993, "An introduction to the
+    bootstrap", chapter 8).
+
+    A statistic such as an ECE is larger in a resample than in the sample, so the spread is taken about the resamples' own median.
+    """
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    rows = np.arange(len(member))
+    order = np.argsort(member, kind="stable")
+    groups = np.split(rows[order], np.cumsum(np.bincount(member, minlength=len(names)))[:-1])
+    chance = np.random.default_rng(seed)
+    drawn = (chance.integers(len(names), size=len(names)) for _ in range(draws))
+    low, middle, high = np.quantile(
+        [statistic(np.concatenate([groups[name] for name in each])) for each in drawn], [0.05, 0.5, 0.95]
+    )
+    found = statistic(rows)
+    return Bound(found, float(found + low - middle), float(found + high - middle), len(rows))
 
 
 def share(hits: int, n: int) -> Bound:

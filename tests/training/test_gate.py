@@ -50,7 +50,8 @@ def verdicts(report: Report) -> dict[str, str]:
 
 def test_a_better_model_passes() -> None:
     """Better than the live model and the baseline, calibrated, on enough items."""
-    report = gate.examine(case(candidate=0.95, live=0.8), gate.Policy(calibration_margin=0.2))
+    truth = [item.labels["intent"] for item in case().items]
+    report = gate.examine(replace(case(), candidate=answers(truth, 0.95, 1, sure=0.95)))
     assert report.verdict == "pass", report
 
 
@@ -98,6 +99,17 @@ def test_overconfidence_fails() -> None:
     truth = [item.labels["intent"] for item in case().items]
     report = gate.examine(replace(case(live=None), candidate=answers(truth, 0.8, 1, sure=0.99)))
     assert verdicts(report)["calibrated"] == "fail"
+
+
+def test_chance_does_not_fail_a_calibrated_model() -> None:
+    """A model as calibrated as the live one passes on nearly every sample, whichever of the two was the luckier."""
+    found = []
+    for seed in range(20):
+        plain = case()
+        truth = [item.labels["intent"] for item in plain.items]
+        pair = replace(plain, candidate=answers(truth, 0.85, seed), live=answers(truth, 0.85, seed + 100))
+        found.append(verdicts(gate.examine(pair))["calibrated"])
+    assert found.count("fail") <= 1
 
 
 def test_a_new_class_needs_a_name_to_answer_for_it() -> None:
@@ -178,6 +190,19 @@ def test_copies_of_an_item_are_no_evidence() -> None:
     apart = bounds.paired(differences, [str(n) for n in range(400)])
     together = bounds.paired(differences, [str(n // 4) for n in range(400)])
     assert together.high - together.low > 1.8 * (apart.high - apart.low)
+
+
+def test_resampling_agrees_with_what_is_known() -> None:
+    """The bound of a mean by resampling clusters is that by the formula."""
+    differences = np.repeat(np.random.default_rng(2).choice([-1.0, 0.0, 1.0], 200), 2)
+    clusters = [str(n // 2) for n in range(400)]
+    drawn, known = (
+        bounds.resampled(lambda rows: float(differences[rows].mean()), clusters),
+        bounds.paired(differences, clusters),
+    )
+    assert (drawn.mean, drawn.n) == (known.mean, known.n)
+    assert drawn.low == pytest.approx(known.low, abs=0.02)
+    assert drawn.high == pytest.approx(known.high, abs=0.02)
 
 
 def test_coverage_of_the_bound() -> None:
