@@ -42,7 +42,9 @@ class Watch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def until(self, done: Callable[[], bool], within: float) -> bool:
-        """Whether `done` became true, asked after each look, in time."""
+        """Whether `done` became true, asked after each look, in time. Raises what ended the watch, if anything has."""
+        if self._task is not None and self._task.done():
+            self._task.result()
         try:
             async with asyncio.timeout(within), self._moved:
                 await self._moved.wait_for(done)
@@ -52,7 +54,7 @@ class Watch:
 
     async def _watch(self) -> None:
         while True:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(OSError, EOFError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._follow(await asyncpg.connect(self._postgres, timeout=2))
             await asyncio.sleep(_EVERY)
 
