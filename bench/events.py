@@ -106,9 +106,10 @@ class Traffic:
         key = Key(domain, self.source, f"{domain}-{self._drawn:06}")
         request, reason = self._request(key)
         special = chance.random()
-        door = door or ("grpc" if chance.random() < 0.2 else "kafka")
-        if special < 0.05 and domain != "imaging":
-            door = "both" if door == "kafka" else door
+        drawn: Door = "grpc" if chance.random() < 0.2 else "kafka"
+        if special < 0.05 and domain != "imaging" and drawn == "kafka":
+            drawn = "both"
+        door = door or drawn  # who asks for a door wants to see that it answers, by itself
         copies = 2 if 0.05 <= special < 0.08 and door == "kafka" else 1
         clash = self._request(key)[0] if 0.08 <= special < 0.09 and door == "kafka" else None
         if clash is not None and clash.SerializeToString() == request.SerializeToString():
