@@ -1,4 +1,4 @@
-# make help lists what can be made. Everything lives in .venv; nothing outside the checkout is touched.
+# make help lists what can be made. Everything lives in .venv and .tidemill; Kafka alone is kept in ~/.cache/tidemill, for other checkouts.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv

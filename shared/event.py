@@ -21,9 +21,10 @@ JSON = "application/json"
 MAX_NAME_BYTES = 256  # of source, id, caller and subject
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 
-_VALUE = re.compile(
-    r"(Failed to parse \S{1,64} field): .*", re.DOTALL
-)  # behind the colon the parser may quote the payload
+# What may be repeated of a JSON parser's message: names of fields and places.
+_UNKNOWN = re.compile(r'has no field named "([A-Za-z_]\w{0,63})" at "([\w.]{1,256})"', re.ASCII)
+_MISTYPED = re.compile(r"Failed to parse ([A-Za-z_]\w{0,63}) field", re.ASCII)
+_SYNTAX = re.compile(r"(line \d+ column \d+)")
 
 # Prediction ids are derived from the event's key, so that a redelivered event names the same prediction.
 _NAMESPACE = uuid.UUID("7c6f5a5e-3f0b-5a57-9a3d-1d8f5f0a6b11")
@@ -116,10 +117,23 @@ def _from_json(payload: bytes, request: type[Message]) -> Message:
     except UnicodeDecodeError as error:
         raise Reject("PAYLOAD_NOT_UTF8", f"the JSON payload is not UTF-8 at byte {error.start}") from error
     except json_format.ParseError as error:
-        text = _VALUE.sub(r"\1: its value is of another kind", " ".join(str(error).split()))[:300]
+        why = _flaw(payload, str(error))
         raise Reject(
-            "PAYLOAD_NOT_JSON", f"the payload is not a {request.DESCRIPTOR.full_name} in JSON: {text}"
+            "PAYLOAD_NOT_JSON", f"the payload is not a {request.DESCRIPTOR.full_name} in JSON: {why}"
         ) from error
+
+
+def _flaw(payload: bytes, said: str) -> str:
+    """What the parser says, without the words of the payload that it quotes."""
+    if not payload.lstrip().startswith(b"{"):
+        return "it must be a JSON object"
+    if found := _UNKNOWN.search(said):
+        return f"{found[2]} has no field named {found[1]!r}"
+    if found := _MISTYPED.search(said):
+        return f"the value of the {found[1]} field is of another kind"
+    if found := _SYNTAX.search(said):
+        return f"it is not JSON at {found[1]}"
+    return "a key stands twice" if "duplicate key" in said else "it does not fit the message"
 
 
 def digest(arrival: Arrival, message: Message | None) -> bytes:

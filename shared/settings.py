@@ -1,7 +1,6 @@
 """Where everything is, from the environment: `TIDEMILL_<NAME>`. Every value has a default that suits one machine."""
 
 import socket
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
@@ -32,11 +31,7 @@ class Settings(BaseSettings):
     batch_within: float = Field(default=0.02, gt=0, le=5)  # seconds it waits for them to gather
     partitions: int = Field(default=4, ge=1)  # of topics that are made here
     replication: int = Field(default=1, ge=1)
-    call_timeout: float = Field(default=10, gt=0, le=50)  # seconds: of a call that states no deadline; less than settlement.HANG
+    call_timeout: float = Field(
+        default=10, gt=0, le=50
+    )  # seconds: of a call that states no deadline; less than settlement.HANG
     call_timeout_max: float = Field(default=60, gt=0, le=600)  # seconds: a longer deadline is cut to this
-
-    @cached_property
-    def sqlalchemy_url(self) -> str:
-        """`postgres` for SQLAlchemy's asyncpg dialect."""
-        scheme, _, rest = self.postgres.partition("://")
-        return f"postgresql+asyncpg://{rest}" if scheme in {"postgres", "postgresql"} else self.postgres

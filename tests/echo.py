@@ -13,6 +13,7 @@ from protos import event_pb2, intent_pb2
 from shared.domain import Domain, Prediction, Tools
 from shared.errors import Reject, Unavailable
 from shared.run import run
+from shared.stream import worker
 
 
 async def handle(request: intent_pb2.IntentRequest, tools: Tools) -> intent_pb2.IntentResult:
@@ -69,4 +70,5 @@ def echo(name: str) -> Domain:
 
 
 if __name__ == "__main__":
+    worker.STALLED = float(os.environ.get("ECHO_STALLED", worker.STALLED))
     run(echo(os.environ["ECHO_NAME"]))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import grpc
@@ -122,16 +122,24 @@ class Stack:
             process.popen.wait()
 
     def send(
-        self, records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]]
+        self,
+        records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]],
+        transaction: Literal["commit", "abort"] | None = None,
     ) -> list[int]:
-        """Puts (key, value, headers) on the request topic; returns their offsets."""
+        """Puts (key, value, headers) on the request topic, in a transaction that ends so if asked for; returns their offsets."""
 
         async def send() -> list[int]:
-            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
+            name = uuid.uuid4().hex if transaction else None
+            producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, transactional_id=name)
             await producer.start()
             try:
+                if transaction:
+                    await producer.begin_transaction()
                 sent = [await producer.send(self.requests, value, key, headers=list(h)) for key, value, h in records]
-                return [(await delivery).offset for delivery in sent]
+                offsets = [(await delivery).offset for delivery in sent]
+                if transaction:
+                    await (producer.commit_transaction() if transaction == "commit" else producer.abort_transaction())
+                return offsets
             finally:
                 await producer.stop()
 

@@ -34,8 +34,9 @@ def up(
     """Start the local stack: Kafka, Postgres, Valkey, inference, and every domain; no Docker, no root.
 
     What TIDEMILL_KAFKA, TIDEMILL_POSTGRES, TIDEMILL_REDIS or TIDEMILL_INFERENCE name is used instead of being started.
-    The first start fetches Kafka (45 MB) and trains the starter models (minutes); later ones take seconds. Everything lives in one
-    folder; addresses are in DIR/stack.env, pids in DIR/processes.json, logs in DIR/logs. A part that dies is started again.
+    The first start fetches Kafka (45 MB) and trains the starter models (minutes); later ones take seconds. Everything but Kafka
+    itself (~/.cache/tidemill) lives in one folder; addresses are in DIR/stack.env, pids in DIR/processes.json, logs in DIR/logs. A part
+    that dies is started again.
 
     Examples:  [bold]tidemill up[/bold] (Ctrl-C ends it)   [bold]tidemill up --detach --data /tmp/mill[/bold]
     """

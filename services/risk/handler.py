@@ -1,12 +1,13 @@
 """What one news item means for each issuer it names."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from protos import event_pb2, risk_pb2
 from services.risk.issuers import Issuers, Mention
 from shared.domain import Prediction, Row, Tools
-from shared.errors import Reject
+from shared.errors import Reject, Unavailable
 from shared.event import Key
 from shared.infer import Inference
 from shared.language import primary
@@ -33,7 +34,7 @@ async def handle(request: risk_pb2.RiskRequest, tools: Tools) -> risk_pb2.RiskRe
         if request.issuers
         else known.find(request.headline)[:MAX_ISSUERS]
     )
-    answers = await asyncio.gather(*(ask(mention, request, language, tools) for mention in mentions))
+    answers = await ask_all(mentions, request, language, tools)
     result = risk_pb2.RiskResult(language=language, issuers=map(compose, mentions, answers))
     if not answers:
         result.answer.why = "no known issuer is named in the headline; name the ones you mean in `issuers`"
@@ -43,6 +44,17 @@ async def handle(request: risk_pb2.RiskRequest, tools: Tools) -> risk_pb2.RiskRe
     result.answer.model.CopyFrom(event_pb2.Model(name=card.model, version=card.version))
     result.answer.why = f"highest risk {worst.risk:.0f} of 100 for {worst.name}: {worst.why}"
     return result
+
+
+async def ask_all(
+    mentions: Sequence[Mention], request: risk_pb2.RiskRequest, language: str, tools: Tools
+) -> list[Inference]:
+    """Each mention's answer, all by one version: the result names one, and feedback is held against it."""
+    for _ in range(3):
+        answers = await asyncio.gather(*(ask(mention, request, language, tools) for mention in mentions))
+        if len({answer.card.version for answer in answers}) <= 1:
+            return answers
+    raise Unavailable("inference", "its model was exchanged again and again while one headline was read")
 
 
 def check(request: risk_pb2.RiskRequest) -> None:

@@ -1,8 +1,12 @@
 """Reading a text for the sake of one name in it: good news for one company can be bad news for another."""
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from shared.nn.tokens import Tokenizer, Tokens
+
+_LATIN = re.compile(r"[A-Za-z0-9]")
 
 
 class TargetTokenizer:
@@ -22,6 +26,13 @@ class TargetTokenizer:
         return self._inner.encode(marked)
 
     def _mark(self, name: str, text: str) -> str:
-        if name and name in text:
-            return text.replace(name, self._token)
-        return f"{self._token} {text}"
+        marked, found = _standing_alone(name).subn(lambda match: self._token, text)
+        return marked if found else f"{self._token} {text}"
+
+
+@lru_cache(maxsize=4096)
+def _standing_alone(name: str) -> re.Pattern[str]:
+    """The name where it is no part of a longer Latin word: "Arm", but not in "Armada". Chinese has no such bounds."""
+    before = r"(?<![A-Za-z0-9])" if _LATIN.match(name[0]) else ""
+    after = r"(?![A-Za-z0-9])" if _LATIN.match(name[-1]) else ""
+    return re.compile(f"{before}{re.escape(name)}{after}")

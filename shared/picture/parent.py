@@ -16,8 +16,8 @@ from shared.errors import Reject, Unavailable
 from shared.picture.picture import SIDE, Facts, Picture
 from shared.picture.pipe import Limits, frame, receive
 
-START_SECONDS = 60
-WALL_FACTOR = 12  # how much longer than its processor time an image may take, for machines that are busy
+START_SECONDS = 40
+WALL_FACTOR = 5  # how much longer than its processor time an image may take, for machines that are busy; less than settlement.HANG
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of our environment, which holds addresses and credentials
 

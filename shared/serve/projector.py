@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -51,7 +52,10 @@ class Projector:
         """Only new outcomes are projected: those known before have been, or have their note in the outbox."""
         for each in settled:
             if not each.known and not each.reused and len(self._waiting) < MOST:
-                self._waiting[each.outcome.key] = each
+                # of a result nothing but the outcome is published: its payload, an image perhaps, need not wait here
+                self._waiting[each.outcome.key] = (
+                    each if each.outcome.kind == "dead_letter" else replace(each, payload=b"")
+                )
                 self._idle.clear()
         self._added.set()
 

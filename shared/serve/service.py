@@ -23,6 +23,7 @@ from shared.serve.call import arrive, refused, reply, stored, unnamed
 from shared.serve.pile import PiledStore
 from shared.serve.projector import Projector
 from shared.serve.refusal import Overloaded, refuse, rejection
+from shared.serve.room import Room
 from shared.serve.tally import Tally
 from shared.settings import Settings
 from shared.settlement.settlement import Means, settle
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 256  # calls
 MAX_MESSAGE_BYTES = 33 * 1024 * 1024  # 32 MiB of requests and their envelopes
-IN_HAND = 1024  # events of unary and batch calls at once; beyond, the caller is told to come back
-STREAM_WINDOW = 64  # events of one stream at once; beyond, its caller's messages wait in the transport
+IN_HAND = 1024  # events at once; beyond, unary and batch calls are told to come back, and messages of streams wait in the transport
+IN_HAND_BYTES = 256 * 1024 * 1024
+STREAM_WINDOW = 64  # events of one stream at once
 EARLY = 0.05  # seconds before the caller's deadline at which we give up, so that our answer arrives before gRPC's own
 
 Context = Any  # grpc.aio.ServicerContext, untyped
@@ -53,6 +55,7 @@ class Service:
         self._projector: Projector
         self._finishing: set[asyncio.Task[list[Settled | Failure]]] = set()
         self._stopping = asyncio.Event()
+        self._room = Room(IN_HAND, IN_HAND_BYTES)
 
     def open(self, means: Means, tally: Tally, projector: Projector) -> None:
         """From now on calls are answered; before, they are told that we start."""
@@ -127,7 +130,7 @@ class Service:
 
         async def answer(data: bytes) -> Message:
             call = self._parse(self._domain.call, data)
-            return (await self._answer([call], context, self._deadline(context)))[0]
+            return (await self._answer([call], context, self._deadline(context), patient=True))[0]
 
         try:
             async for each in in_order(messages, answer, STREAM_WINDOW, self._stopping):
@@ -164,7 +167,9 @@ class Service:
 
         return answer
 
-    async def _answer(self, calls: Sequence[Any], context: Context, deadline: float) -> list[Message]:
+    async def _answer(
+        self, calls: Sequence[Any], context: Context, deadline: float, patient: bool = False
+    ) -> list[Message]:
         """One reply a call. An event that cannot be named is refused alone; one without an outcome fails the call, to be sent again."""
         replies: dict[int, Message] = {}
         arrivals: dict[int, Arrival] = {}
@@ -173,7 +178,7 @@ class Service:
                 arrivals[i] = self._arrive(call, context, deadline)
             except Reject as why:
                 replies[i] = unnamed(self._domain, call, why)
-        settled = await self._settle(list(arrivals.values()))
+        settled = await self._settle(list(arrivals.values()), patient)
         for (i, arrival), each in zip(arrivals.items(), settled, strict=True):
             if isinstance(each, Reject):
                 replies[i] = refused(self._domain, arrival, each)
@@ -183,10 +188,17 @@ class Service:
                 replies[i] = reply(self._domain, arrival, each)
         return [replies[i] for i in range(len(calls))]
 
-    async def _settle(self, arrivals: list[Arrival]) -> list[Settled | Failure]:
+    async def _settle(self, arrivals: list[Arrival], patient: bool = False) -> list[Settled | Failure]:
+        """patient: wait for room, rather than be told that there is none."""
         self._ready()
-        if self._tally.in_hand + len(arrivals) > IN_HAND:
-            raise Overloaded(f"{IN_HAND:,} events are in hand already; try again in a moment")
+        if not arrivals:
+            return []
+        size = sum(len(arrival.payload) for arrival in arrivals)
+        if patient:
+            await self._room.wait(len(arrivals), size)
+        elif not self._room.take(len(arrivals), size):
+            events, most = self._room.most
+            raise Overloaded(f"{events:,} events or {most >> 20} MiB are in hand already; try again in a moment")
         self._tally.accept(len(arrivals))
         # What was accepted is brought to an end, and counted, even if the caller goes away meanwhile.
         task = asyncio.ensure_future(self._finish(arrivals))
@@ -204,6 +216,7 @@ class Service:
             ended = sum(isinstance(each, Settled) for each in settled)
             for i in range(len(arrivals)):
                 self._tally.end(settled=i < ended)
+            self._room.give(len(arrivals), sum(len(arrival.payload) for arrival in arrivals))
 
     def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
         self._ready()

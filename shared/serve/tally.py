@@ -45,10 +45,6 @@ class Tally:
         state = "settled" if settled else "returned"
         telemetry.calls.add(1, {"tidemill.domain": self._domain, "tidemill.state": state})
 
-    @property
-    def in_hand(self) -> int:
-        return self.accepted - self.settled - self.returned
-
     async def keep(self) -> None:
         """Flush for ever."""
         while True:

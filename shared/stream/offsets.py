@@ -17,14 +17,33 @@ from shared.stream.batches import Batches
 REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far less than broker_rebalance_timeout
 
 
+class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Reads what is committed: the records of an aborted transaction are no events. Faust can do so only where it also *writes* in
+    transactions."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # read when it starts; there is no public way past Faust
+        return consumer
+
+
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer with its commit decided by `finish`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.finished: dict[TP, int] = {}  # the next offset to read, by partition
+        self.taken: dict[TP, int] = {}  # the same of what our loop has taken
         self.batches: Batches | None = None  # what our loop has in hand
         self.assigned = False
+
+    def _new_consumer_thread(self) -> Thread:
+        return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def take(self, messages: Iterable[Any]) -> None:
+        """Our loop has these messages."""
+        for message in messages:
+            self.taken[message.tp] = max(self.taken.get(message.tp, 0), message.offset + 1)
 
     def finish(self, messages: Iterable[Any]) -> None:
         """These messages have their outcomes stored and published. Those of an older assignment are ignored: they come again."""
@@ -35,7 +54,22 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if message.generation_id == generation and tp in assignment:
                 self.finished[tp] = max(self.finished.get(tp, 0), message.offset + 1)
 
-    def reached(self, tp: TP) -> int:
+    async def backlog(self) -> bool:
+        """Whether the broker has records for us that were not fetched, Faust some that our loop has not taken, or our loop some that it
+        has not finished.
+
+        Offsets alone do not tell: after a transaction a partition's end lies behind a marker, which no consumer is ever handed.
+        """
+        if any(not topic.queue.empty() for topic in self.app.topics):
+            return True
+        partitions = self.assignment()
+        if any(self.taken.get(tp, 0) > self._reached(tp) for tp in partitions):
+            return True
+        ends = await self.highwaters(*partitions) if partitions else {}
+        positions = {tp: await self.position(tp) for tp in ends}
+        return any((end or 0) > (positions[tp] or 0) for tp, end in ends.items())
+
+    def _reached(self, tp: TP) -> int:
         """The offset up to which everything is finished, as far as this process knows."""
         return max(self.finished.get(tp, 0), self._committed_offset[tp] or 0)
 
@@ -73,9 +107,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             late.cancel()
         await super().on_partitions_revoked(revoked)
         self.finished.clear()
+        self.taken.clear()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self.finished.clear()
+        self.taken.clear()
         if self.batches is not None:
             self.batches.reopen()
         await super().on_partitions_assigned(assigned, generation_id)

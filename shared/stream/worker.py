@@ -99,6 +99,7 @@ class Worker:
         return consumer
 
     async def _take(self, events: Sequence[Any]) -> None:
+        self._consumer.take(event.message for event in events)
         await self._batches.take((self._arrival(event.message), event.message) for event in events)
 
     def _finish(self, messages: Sequence[Any]) -> None:
@@ -143,15 +144,12 @@ class Worker:
         return False
 
     async def _backlog(self) -> bool:
-        partitions = self._consumer.assignment()
         try:
             async with asyncio.timeout(5):
-                begins = await self._consumer.earliest_offsets(*partitions) if partitions else {}
-                ends = await self._consumer.highwaters(*partitions) if partitions else {}
+                return await self._consumer.backlog()
         except Exception as error:  # whatever the broker's absence looks like through Faust: it is no backlog
             complain(Unavailable("kafka", f"it does not say how far its topics go ({type(error).__name__})"))
             return False
-        return any((end or 0) > max(begins.get(tp) or 0, self._consumer.reached(tp)) for tp, end in ends.items())
 
 
 def _moment(timestamp: float | None) -> datetime:

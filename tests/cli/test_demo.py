@@ -1,4 +1,4 @@
-"""The demo's events and sums; the demo itself is run against a whole stack elsewhere."""
+"""The demo's events and sums. What it does with a whole stack, tests/whole shows piece by piece; `make demo ONCE=1` runs it."""
 
 import io
 import json

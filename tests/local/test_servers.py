@@ -81,7 +81,7 @@ def test_valkey_wants_its_password(tmp_path):
 
 async def test_postgres_fixture_is_migrated(postgres):
     """The `postgres` fixture has every table of `shared/store/tables.py`."""
-    engine = create_async_engine(Settings(postgres=postgres).sqlalchemy_url)
+    engine = create_async_engine(postgres.replace("://", "+asyncpg://", 1))
     async with engine.connect() as connection:
         names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
     await engine.dispose()

@@ -1,6 +1,7 @@
 """The risk handler and its issuers, with an inference that reads one word."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,19 @@ async def test_one_headline_is_judged_for_each_issuer_it_names() -> None:
     assert {(p.head, p.target) for p in predictions(result)} == {
         (head, issuer) for head in ("sentiment", "severity") for issuer in ("NRDH", "ALLY")
     }
+
+
+async def test_one_result_is_of_one_version() -> None:
+    """A model that is exchanged between two issuers of a headline is asked again, so that what the result names is what answered."""
+    versions = iter(["v1", "v2", "v2", "v2"])
+
+    async def swapped(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+        answer = await infer(model, row)
+        return replace(answer, card=replace(CARD, version=next(versions)))
+
+    headline = risk_pb2.RiskRequest(headline="Allyance Foods wins damages from Nordhavn Shipping")
+    result = await handle(headline, Tools(KEY, swapped, datetime.now(UTC), lookups=ISSUERS))
+    assert (result.answer.model.version, len(result.issuers), next(versions, None)) == ("v2", 2, None)
 
 
 async def test_no_known_issuer_is_a_result_that_says_so() -> None:

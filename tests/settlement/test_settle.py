@@ -138,13 +138,21 @@ async def test_wrong_json_is_named(text: bytes) -> None:
     assert letter(settled).reason == "PAYLOAD_NOT_JSON"
 
 
-async def test_a_mistyped_value_is_not_repeated() -> None:
-    """The dead letter names the field; what stood in it stays in the payload."""
-    [settled] = await settle(
-        ECHO, [arrival(b'{"text": {"4111": 1}}', content_type="application/json")], means(FakeStore())
-    )
-    assert "text field" in letter(settled).detail
-    assert "4111" not in letter(settled).detail
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"text": {"4111": 1}}', "the value of the text field is of another kind"),
+        (b'{"txet": "4111"}', "IntentRequest has no field named 'txet'"),
+        (b'{"My card 4111": 1}', "it does not fit the message"),
+        (b'["My card 4111"]', "it must be a JSON object"),
+        (b'{"text": 4111', "it is not JSON at line 1 column 14"),
+        (b'{"text": "4111", "text": "4111"}', "a key stands twice"),
+    ],
+)
+async def test_wrong_json_is_explained_without_its_words(text: bytes, said: str) -> None:
+    """The dead letter names the field or the place; a customer's words stay in the payload."""
+    [settled] = await settle(ECHO, [arrival(text, content_type="application/json")], means(FakeStore()))
+    assert letter(settled).detail == f"the payload is not a tidemill.intent.v1.IntentRequest in JSON: {said}"
 
 
 async def test_a_bug_in_the_handler_costs_one_event(store: Sink, caplog: pytest.LogCaptureFixture) -> None:

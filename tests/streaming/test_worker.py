@@ -117,6 +117,18 @@ def test_sigterm_finishes_the_batch_in_hand(stack: Stack) -> None:
     assert stack.count() == 5
 
 
+def test_transactions_are_honoured(stack: Stack) -> None:
+    """What was aborted is no event; and the markers that transactions leave in the log are not taken for a backlog."""
+    stack.send([(None, request("kept"), headers("1"))], "commit")
+    stack.send([(None, request("thought better of"), headers("2"))], "abort")
+    with stack.run("stream", ECHO_STALLED="1") as worker:
+        stack.read("results", 1)
+        time.sleep(5)  # in which an idle worker would twice have been taken for stalled
+        assert worker.serving(), worker.said()
+    assert stack.count() == 1
+    assert stack.rows("SELECT id FROM outcomes WHERE domain = $1")[0]["id"] == "1"
+
+
 def test_sigterm_while_something_is_down_commits_nothing_unfinished(stack: Stack) -> None:
     """A batch that waits in place is left for the next process; the exit is still in order."""
     stack.send([(b"c", request("down"), headers("1"))])

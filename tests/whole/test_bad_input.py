@@ -11,6 +11,8 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from bench import evidence
 from bench.local import Local
@@ -20,6 +22,7 @@ from shared.event import JSON, PROTOBUF, Key
 from tests.whole.sending import Event, ask, new_source, outcomes, put, until
 
 NEIGHBOUR = intent_pb2.IntentRequest(text="I would like my money back, please", language="en")
+_OUTCOMES = "SELECT id FROM outcomes WHERE domain = 'intent' AND source = $1"
 PICTURE = radiograph.draw("normal", 5, side=64)
 
 TEXTS: dict[str, tuple[bytes | Message, str, str]] = {  # name: payload, content type, reason
@@ -147,8 +150,10 @@ async def test_grpc_names_the_field(stack: Local, request_: intent_pb2.IntentReq
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await ask(stack, Key("intent", source, "bad"), request_)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    details = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
-    assert field.encode() in details
+    bad = error_details_pb2.BadRequest()
+    [detail] = [each for each in rpc_status.from_call(refused.value).details if each.Is(bad.DESCRIPTOR)]
+    assert detail.Unpack(bad)
+    assert [violation.field for violation in bad.field_violations] == [field]
     good = await ask(stack, Key("intent", source, "good"), NEIGHBOUR)
     assert good.result.intent
 
@@ -161,7 +166,8 @@ async def test_a_deadline_that_has_passed(stack: Local) -> None:
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     reply = await ask(stack, key, NEIGHBOUR)
     assert reply.result.intent
-    assert len(await outcomes(stack, [key])) == 1
+    rows = await evidence.query(stack.values()["TIDEMILL_POSTGRES"], _OUTCOMES, key.source)
+    assert [row["id"] for row in rows] == [key.id]
 
 
 async def test_feedback_for_an_unknown_prediction(stack: Local) -> None:
