@@ -8,7 +8,8 @@ Which failures are the event's fault and which are ours:
 - unknown store, bad key, no such file in a working store, too large, other content: `Reject`. So a producer puts the whole
   file in its place (write beside it, then rename) *before* it sends the event.
 - the store's folder absent, unreadable, stale, hanging or **empty** (what an unmounted volume looks like), or a file that we may
-  not read: `Unavailable`. The event waits until an operator has mended it; nothing is lost to a missing mount.
+  not read: `Unavailable`. The event waits until an operator has mended it; nothing is lost to a missing mount. A store in which
+  nothing lies as yet is told from that by the marker that `tidemill provision` and `tidemill up` leave in it.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from shared.errors import Reject, Unavailable
 MAX_CLAIM_BYTES = 64 * 1024 * 1024
 READ_SECONDS = 10.0  # a store that takes longer hangs, as a network mount does whose server is gone
 MAX_KEY_BYTES = 1024
+MARKER = ".tidemill-store"  # no key can name it, for none begins with a dot
 _STORE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+@,-]{0,254}")  # of a key, between slashes
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
@@ -126,6 +128,16 @@ def check_key(key: str, field: str = "claim") -> None:
             "letters, digits and ._=+@,- (no '..', no leading '.', '/' or '-')",
             f"{field}.key",
         )
+
+
+def mark(folder: Path) -> None:
+    """Leaves the marker in a store; does nothing where it is. The caller vouches that what is to be mounted there is.
+
+    Raises:
+        OSError: there is no such folder, or we may not write to it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(folder / MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
 
 
 class Folder:

@@ -12,6 +12,7 @@ from services.cli.contract import contracts
 from services.cli.local import kafka, port, postgres, valkey
 from services.cli.part import Part
 from services.cli.stack import PREFIX
+from shared import claim
 
 Say = Callable[[str], None]
 
@@ -48,6 +49,14 @@ def folders(data: Path) -> dict[str, str]:
         "TIDEMILL_BLOBS": json.dumps({"default": str(data / "blobs")}),
     }
     return {**own, **{name: os.environ[name] for name in ("TIDEMILL_MODELS", "TIDEMILL_BLOBS") if os.environ.get(name)}}
+
+
+def make_store(data: Path, values: Mapping[str, str]) -> None:
+    """The stack's own blob store, marked as one. A store that the environment names is left alone: it may not be mounted."""
+    own = data / "blobs"
+    if str(own) in json.loads(values["TIDEMILL_BLOBS"]).values():
+        own.mkdir(parents=True, exist_ok=True)
+        claim.mark(own)
 
 
 def roles() -> list[tuple[str, str, str]]:

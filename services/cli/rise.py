@@ -35,6 +35,7 @@ async def rise(wish: Wish, crew: Crew) -> None:
     for name, value in external.items():
         crew.say(f"using {name.removeprefix(stack.PREFIX).lower()} at {place(value)}, as {name} says")
     values = {**parts.folders(wish.data), **external}
+    parts.make_store(wish.data, values)
     await _together(*(_serve(crew, name, values) for name in parts.SERVERS if name not in external))
     await _together(_migrate(crew, values), _provision(crew, values))
     missing = sorted(set(contracts()) - await counts.live_models(stack.Stack(wish.data, values).settings))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.claim import Claims, check_key
+from shared.claim import Claims, check_key, mark
 from shared.errors import Reject, Unavailable
 
 CONTENT = b"pretend that this is an image"
@@ -160,6 +160,16 @@ async def test_a_store_that_is_not_mounted_is_waited_for(tmp_path: Path) -> None
     for place in ("absent", "empty", "file"):
         with pytest.raises(Unavailable, match="blob store x-rays"):
             await Claims({"x-rays": tmp_path / place}).read(Claim())
+
+
+async def test_an_empty_store_that_is_marked_is_mounted(tmp_path: Path) -> None:
+    """So what it lacks is the event's fault; the marker itself can be claimed by nobody."""
+    mark(tmp_path)
+    mark(tmp_path)
+    claims = Claims({"x-rays": tmp_path})
+    assert (await refusal(claims, Claim())).reason == "CLAIM_NOT_FOUND"
+    (marker,) = os.listdir(tmp_path)
+    assert (await refusal(claims, Claim(key=marker))).reason == "CLAIM_KEY_INVALID"
 
 
 async def test_a_store_that_hangs_is_waited_for(folder: Path) -> None:
