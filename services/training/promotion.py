@@ -1,5 +1,6 @@
 """From a candidate to what is live: sealed and published, judged by the gate against the live model, written into the ledger."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from shared.bundle import Bundle
 from shared.ledger import Entry, Ledger
 from shared.settings import Settings
 
+_ROOT = Path(__file__).resolve().parents[2]
 NOBODY = "gate"  # the approver where no person is named: it passed, and nobody had to answer for anything new
 
 
@@ -145,16 +147,21 @@ def _tensors(folder: Path) -> Mapping[str, Any]:
     }
 
 
-def code_version() -> str:
-    """The commit that trained it, with "+changes" where files differ from it; empty outside a checkout."""
-    root = Path(__file__).parents[2]
+def code_version(root: Path = _ROOT) -> str:
+    """The commit that trained it, with "+changes" where files differ from it; outside a checkout what TIDEMILL_COMMIT says, else "unknown".
+
+    An image has neither git nor a checkout: deploy/Dockerfile takes the commit as a build argument.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - fixed arguments
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        commit = git("rev-parse", "HEAD")
-        return commit + ("+changes" if commit and git("status", "--porcelain", "--untracked-files=no") else "")
+        ours = git("rev-parse", "--show-toplevel") == str(root)  # and not somebody's in whose folder we are installed
+        commit = git("rev-parse", "HEAD") if ours else ""
+        if commit:
+            return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     except OSError:
-        return ""
+        pass  # no git
+    return os.environ.get("TIDEMILL_COMMIT") or "unknown"
