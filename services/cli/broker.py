@@ -13,19 +13,27 @@ if TYPE_CHECKING:
 _WITHIN_MS = 10_000
 
 
+class Absent(Problem):
+    """The cluster cannot do it just now, but may later: it is away, starting, or has too few brokers as yet."""
+
+    def __init__(self, seen: str, hint: str = "") -> None:
+        super().__init__(seen + hint)
+        self.seen = seen
+
+
 def check(kafka: str) -> None:
     """Returns if any of the bootstrap addresses accepts a connection; the client library would try for long, and leave sockets open.
 
     Raises:
-        Problem: none does; it says what to do.
+        Absent: none does; it says what to do.
     """
     refusals = []
     for address in kafka.split(","):
         if not (refusal := refused(address)):
             return
         refusals.append(f"{address}: {refusal}")
-    raise Problem(
-        f"no Kafka broker answers ({'; '.join(refusals)}): is the stack up? See `tidemill status`, `tidemill up`"
+    raise Absent(
+        f"no Kafka broker answers ({'; '.join(refusals)})", ": is the stack up? See `tidemill status`, `tidemill up`"
     )
 
 
@@ -44,10 +52,11 @@ def administer(kafka: str) -> Iterator["KafkaAdminClient"]:
     """A client of the cluster at `kafka` (bootstrap servers, comma-separated).
 
     Raises:
-        Problem: no broker answers, or one refused what was asked of it.
+        Absent: no broker answers, or one says that it cannot just now.
+        Problem: one refused what was asked of it.
     """
     from kafka.admin import KafkaAdminClient  # late: it takes half a second, and a health check comes here too
-    from kafka.errors import KafkaError
+    from kafka.errors import InvalidReplicationFactorError, KafkaError
 
     check(kafka)
     servers = kafka.split(",")
@@ -60,4 +69,6 @@ def administer(kafka: str) -> Iterator["KafkaAdminClient"]:
         finally:
             client.close()
     except KafkaError as error:
-        raise Problem(f"kafka at {kafka}: {error}") from error
+        # Fewer brokers than copies is how a cluster looks of which only the first has started.
+        passing = getattr(error, "retriable", False) or isinstance(error, InvalidReplicationFactorError)
+        raise (Absent if passing else Problem)(f"kafka at {kafka}: {error}") from error

@@ -32,7 +32,8 @@ def provision(settings: Settings, wanted: Iterable[Topic]) -> list[str]:
     """Makes the topics that are missing, waits until they have leaders, and returns their names. An existing one is left as it is.
 
     Raises:
-        Problem: the broker refused, or does not answer.
+        Absent: the cluster does not answer, or cannot just now.
+        Problem: it refused.
     """
     with administer(settings.kafka) as client:
         return _create(client, settings, list(wanted))

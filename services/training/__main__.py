@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,7 +120,10 @@ def starters(
     seed: Annotated[int, typer.Option(help="The same seed gives the same models.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Also where a model is live already.")] = False,
 ) -> None:
-    """Train the first model of every domain that has none live, from the data that come with Tidemill (minutes)."""
+    """Train the first model of every domain that has none live, from the data that come with Tidemill (minutes).
+
+    Waits for Postgres and its schema, and says so.
+    """
     from services.training.job import DOMAINS, Wish
 
     wishes = [Wish(domain=name, seed=seed, command="python -m services.training starters") for name in DOMAINS]
@@ -150,12 +154,14 @@ def _train(wish: "Wish") -> int:
 
 def _starters(wishes: "Sequence[Wish]", *, again: bool) -> int:
     from services.training import promotion, report
+    from shared.patience import persist
     from shared.settings import Settings
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     status = 0
     for wish in wishes:
-        if not again and (live := asyncio.run(promotion.find_live(Settings(), wish.domain))) is not None:
+        live = asyncio.run(persist(partial(promotion.find_live, Settings(), wish.domain)))
+        if live is not None and not again:
             console.print(f"{wish.domain}: {live.version} is live already", markup=False, highlight=False)
             continue
         began = time.monotonic()
