@@ -1,6 +1,7 @@
 """What we ship to Kubernetes and Compose is valid, complete and hardened."""
 
 import os
+import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -23,12 +24,17 @@ def run(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def render(overlay: str) -> str:
-    return run(SCRIPTS / "kubectl", "kustomize", ROOT / "deploy/k8s/overlays" / overlay)
+def render(overlay: str, k8s: Path = ROOT / "deploy/k8s") -> str:
+    return run(SCRIPTS / "kubectl", "kustomize", k8s / "overlays" / overlay)
 
 
-def documents(overlay: str) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(render(overlay)) if document]
+def documents(overlay: str, k8s: Path = ROOT / "deploy/k8s") -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(render(overlay, k8s)) if document]
+
+
+def jobs(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The jobs of a release, by name."""
+    return {each["metadata"]["name"]: each for each in documents if each["kind"] == "Job"}
 
 
 def pods(overlay: str) -> dict[str, dict[str, Any]]:
@@ -70,12 +76,12 @@ def test_every_pod_is_hardened(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_long_running_pod_is_probed(overlay: str) -> None:
     """By gRPC; start-up and liveness ask for the process, never for what it waits for: no pod is killed because Kafka is away."""
-    jobs = {"setup", "starters", "retrain-intent", "retrain-risk"}
+    ending = {*jobs(documents(overlay)), "retrain-intent", "retrain-risk"}
     for name, spec in pods(overlay).items():
         for container in spec["containers"]:
             probes = {kind for kind in ("startupProbe", "readinessProbe", "livenessProbe") if kind in container}
-            assert probes == (set() if name in jobs else {"startupProbe", "readinessProbe", "livenessProbe"}), name
-            if name not in jobs:
+            assert probes == (set() if name in ending else {"startupProbe", "readinessProbe", "livenessProbe"}), name
+            if name not in ending:
                 for kind in ("startupProbe", "livenessProbe"):
                     assert container[kind]["grpc"]["service"] == "live", name
 
@@ -89,6 +95,47 @@ def test_the_gpu_overlay_gives_inference_one_whole_gpu() -> None:
     }
     assert gpus.pop("inference") == 1
     assert set(gpus.values()) == {None}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_release_has_jobs_of_its_own(overlay: str, tmp_path: Path) -> None:
+    """A job's template cannot be changed: other tags make other jobs, and what changed under the same tags finds the old ones gone."""
+    now = jobs(documents(overlay))
+    assert set(now) == {"setup-dev", "starters-dev"}
+    k8s = shutil.copytree(ROOT / "deploy/k8s", tmp_path / "k8s")
+    dev = k8s / "overlays/dev/kustomization.yaml"
+    dev.write_text(dev.read_text().replace("newTag: dev", "newTag: 1.2-rc1"))
+    later = jobs(documents(overlay, k8s))
+    assert set(later) == {"setup-1.2-rc1", "starters-1.2-rc1"}
+    for job in (*now.values(), *later.values()):
+        assert job["spec"]["ttlSecondsAfterFinished"] <= 60
+        assert job["metadata"]["labels"]["tidemill.dev/job"] == "release"  # by which the manifest says to delete them
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_setup_can_mark_the_store_that_imaging_reads(overlay: str) -> None:
+    """The same stores on the same claims, writable for the one and read-only for the others."""
+    found = pods(overlay)
+    places = {}
+    for name in ("setup-dev", "imaging-stream", "imaging-serve"):
+        (container,) = found[name]["containers"]
+        (stores,) = [each["value"] for each in container["env"] if each["name"] == "TIDEMILL_BLOBS"]
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "blobs"]
+        (volume,) = [each for each in found[name]["volumes"] if each["name"] == "blobs"]
+        places[name] = (stores, mount["mountPath"], volume["persistentVolumeClaim"]["claimName"])
+        assert mount.get("readOnly", False) is (name != "setup-dev"), name
+    assert len(set(places.values())) == 1, places
+
+
+def test_compose_marks_the_store_and_passes_the_commit_on() -> None:
+    """Setup may write where imaging may only read, and every image that is built knows its commit."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["setup"]["volumes"] == ["blobs:/blobs"]
+    assert services["imaging-stream"]["volumes"] == services["imaging-serve"]["volumes"] == ["blobs:/blobs:ro"]
+    built = {name: service["build"]["args"] for name, service in services.items() if "build" in service}
+    assert {"setup", "starters", "inference"} <= set(built)
+    for name, arguments in built.items():
+        assert arguments["TIDEMILL_COMMIT"] == "${TIDEMILL_COMMIT:-}", name
 
 
 def test_the_compose_file_is_valid() -> None:
