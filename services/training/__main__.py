@@ -74,7 +74,7 @@ def train(
     approver: Annotated[str, typer.Option(help="Who answers for the promotion, and for classes that are new.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed and data give the same model.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, max=100, help="Of lora and full.")] = 4,
-    samples: Annotated[int, typer.Option(min=100, help="Imaging: how many radiographs to draw.")] = 2400,
+    samples: Annotated[int, typer.Option(min=100, help="Imaging: how many radiographs to draw.")] = 3600,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="--no-promote: train and measure alone; needs no Postgres.")
     ] = True,

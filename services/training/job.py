@@ -36,7 +36,7 @@ class Wish:
     approver: str = ""
     promote: bool = True  # False: train and measure; neither ledger nor Postgres is needed
     reason: str = ""  # brings back a bundle that was rolled back
-    samples: int = 2400  # imaging: drawn radiographs
+    samples: int = 3600  # imaging: drawn radiographs
     command: str = ""
 
 

@@ -24,6 +24,8 @@ from shared.picture.decoders import Decoders
 from shared.store.labels import Label
 from tests.imaging import samples as images
 
+SMALL = Network(widths=(4, 8), blocks=(1, 1))
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
@@ -54,7 +56,7 @@ def test_a_candidate_is_whole_and_answers_from_its_own_bytes(tmp_path: Path) -> 
     folder = tmp_path / "new"
     folder.mkdir()
     recipe = Recipe(epochs=1, batch=16)
-    network = Network(widths=(4, 8), blocks=(1, 1))
+    network = SMALL
     drawn = synthetic(150, seed=2, side=32)
     candidate = propose(
         drawn, folder, seed=0, data={}, run={}, size=32, recipe=recipe, network=network, tell=lines.append
@@ -72,9 +74,22 @@ def test_a_candidate_is_whole_and_answers_from_its_own_bytes(tmp_path: Path) -> 
     assert {item.entity for item in candidate.items} == set(split(drawn)["test"].entities)
 
 
+def test_the_same_seed_gives_the_same_network(tmp_path: Path) -> None:
+    """Whatever was drawn before: the first weights, the order and the augmentation follow from the seed."""
+    drawn, weights = synthetic(80, seed=5, side=32), []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / name).mkdir()
+        torch.rand(len(name) + seed)
+        propose(drawn, tmp_path / name, seed=seed, data={}, run={}, size=32, recipe=Recipe(epochs=1), network=SMALL)
+        weights.append(load_file(tmp_path / name / "model.safetensors"))
+    first, again, other = weights
+    assert all(np.allclose(first[name], again[name], atol=1e-4) for name in first)
+    assert not all(np.allclose(first[name], other[name], atol=1e-4) for name in first)
+
+
 def test_training_starts_from_given_weights(tmp_path: Path) -> None:
     """Without any learning, the base's answers come out unchanged; a base of another shape is not used."""
-    network, drawn = Network(widths=(4, 8), blocks=(1, 1)), synthetic(120, seed=3, side=32)
+    network, drawn = SMALL, synthetic(120, seed=3, side=32)
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()

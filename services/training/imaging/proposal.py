@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -50,6 +51,7 @@ def propose(
     """
     parts = split(samples)
     spec = _specify(parts["training"], size, network)
+    torch.manual_seed(seed)  # the first weights are drawn, too
     made = build(spec)
     fine = base is not None and adopt(made, base)
     recipe = recipe or (FINE if fine else AFRESH)
