@@ -55,20 +55,28 @@ class Ledger:
         *,
         approver: str,
         evidence: Mapping[str, Any],
+        expected: str | None = None,
         force: bool = False,
         reason: str = "",
     ) -> Entry:
         """Makes a version live.
 
         Args:
+            expected: the hash of the entry that must still be live, "" for none, because the version was judged against it;
+                None: whatever is live.
             evidence: what vouches for it, as JSON: dataset manifest, gate report, seeds, code commit, base revision.
             force, reason: both are needed to bring back a bundle that was rolled back.
 
         Raises:
-            Refused: the bundle was rolled back before, is live already, or a field is malformed.
+            Refused: the bundle was rolled back before, is live already, was judged against what is live no more, or a field is malformed.
         """
         async with self._appending() as (connection, entries):
             now = chain.live(entries, model)
+            if expected is not None and expected != (now.hash if now else ""):
+                is_live = f"{now.version} (entry {now.seq})" if now else "nothing"
+                raise Refused(
+                    f"{model} {version} was judged against what is live no more: {is_live} is; judge it against that, then promote it"
+                )
             if now is not None and now.bundle_digest == bundle_digest:
                 raise Refused(f"{model} {now.version} is live already, with the same bundle")
             if bundle_digest in chain.withdrawn(entries, model) and not (force and reason):

@@ -98,6 +98,33 @@ async def test_what_was_rolled_back_does_not_return_by_itself(ledger: Ledger) ->
         await ledger.promote("intent", "v2", B, **WHO)
 
 
+async def test_a_promotion_stands_on_what_it_was_judged_against(ledger: Ledger) -> None:
+    """Of two that were judged against the same live version, the second is refused, and so is one judged against nothing."""
+    first = await ledger.promote("intent", "v1", A, **WHO, expected="")
+    second = await ledger.promote("intent", "v2", B, **WHO, expected=first.hash)
+    for outdated in ("", first.hash):
+        with pytest.raises(Refused, match=r"v3 was judged against what is live no more: v2 \(entry 2\) is"):
+            await ledger.promote("intent", "v3", C, **WHO, expected=outdated)
+    with pytest.raises(Refused, match="live no more: nothing is"):
+        await ledger.promote("risk", "v1", C, **WHO, expected=first.hash)
+    await ledger.promote("risk", "v1", A, **WHO, expected="")
+    assert (await ledger.promote("intent", "v3", C, **WHO, expected=second.hash)).seq == 4
+
+
+async def test_of_two_promotions_at_once_one_is_refused(ledger: Ledger, postgres: str) -> None:
+    """Two trainings that began at the same live version and end in the same moment, in two processes."""
+    other = Ledger.open(Settings(postgres=postgres))
+    live = await ledger.promote("intent", "v1", A, **WHO)
+    ended = await asyncio.gather(
+        ledger.promote("intent", "v2", B, **WHO, expected=live.hash),
+        other.promote("intent", "v3", C, **WHO, expected=live.hash),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in ended) == ["Entry", "Refused"]
+    assert await ledger.verify() == 2
+    await other.close()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
