@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import Unavailable
+
 Value = str | bytes | NDArray[Any]
 
 # Until when the answer matters (the event loop's clock): set where an event is handled, passed on to the service. None: no such time.
@@ -34,7 +36,13 @@ class Inference:
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # other outputs of the model, this row's slice
 
     def ranking(self, head: str) -> list[tuple[str, float]]:
-        """(label, probability), most probable first."""
+        """(label, probability), most probable first.
+
+        Raises:
+            Unavailable: the answering version has no such head. Another version may, so that no event is lost to this one.
+        """
+        if head not in self.card.labels:
+            raise Unavailable("inference", f"{self.card.model} {self.card.version} has no head {head!r}; roll it back")
         pairs = zip(self.card.labels[head], self.probabilities[head].tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from services.inference.engine import Call
 from services.inference.load import Loader
-from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.served import Served
 from shared.bundle import BundleError
@@ -114,11 +113,11 @@ async def warm(served: Served) -> None:
     Raises:
         BundleError: the answers are no probabilities, or there are none.
     """
-    rows, tensors = served.sample()
     try:
+        rows, tensors = served.sample()
         answer = await served.answer(rows, tensors, Call(time.monotonic() + WARM_UP, "warm-up", model=served))
-    except Refusal as refused:
-        raise BundleError(f"{served.name} {served.version} cannot answer: {refused}") from refused
+    except Exception as error:  # a Refusal, or whatever its tokenizer and torch raise: it must cost this version alone
+        raise BundleError(f"{served.name} {served.version} cannot answer: {error}") from error
     for name, tensor in answer.tensors.items():
         if name.endswith(".probabilities") and not np.allclose(np.sum(tensor, axis=1), 1, atol=1e-3):
             raise BundleError(f"{served.name} {served.version}: {name} are no probabilities: the weights are broken")

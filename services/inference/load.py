@@ -14,6 +14,7 @@ from services.inference.prior import PriorModel
 from services.inference.served import Identity, Served
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder
+from shared.heads import lacking
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
     import torch
@@ -39,15 +40,16 @@ class Loader:
         spec = bundles.load(folder, Bundle, digest)
         if spec.model != model:
             raise BundleError(f"{folder / bundles.SPEC}: it is a bundle of {spec.model!r}, not of {model!r}")
+        if missing := lacking(model, {head: each.labels for head, each in spec.heads.items()}):
+            raise BundleError(
+                f"{folder / bundles.SPEC}: it has no {' and no '.join(missing)}, which {model} cannot do without"
+            )
         try:
             return self._build(folder, spec, version)
-        except (
-            KeyError,
-            ValueError,
-            RuntimeError,
-            OSError,
-        ) as error:  # what torch and safetensors raise at weights that do not fit
-            raise BundleError(f"{folder}: its weights do not fit its {bundles.SPEC}: {error}") from error
+        except BundleError:
+            raise
+        except Exception as error:  # safetensors and tokenizers have errors of their own, right below Exception: no list holds them all
+            raise BundleError(f"{folder}: what it holds does not fit its {bundles.SPEC}: {error}") from error
 
     def release(self) -> None:
         """Gives back what models that are no longer held took: on a GPU, to the driver, where others can have it."""

@@ -7,83 +7,17 @@ The policy is fixed here, before any training, and is written into each report.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from services.training import bounds, metrics
 from services.training.bounds import Bound
-from services.training.candidate import Answers, Floats, Item
+from services.training.candidate import Answers, Floats
+from services.training.case import Case, Criterion, Policy, Report
 from services.training.verdict import Verdict, fail_if, missing, non_inferior, points, superior, worst
+from services.training.vocabulary import approved, keeps_heads, new_classes
 from shared.calibration import binned_error, brier_scores, ece, noise
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How much worse than the live model a candidate may be, as far as the items can tell."""
-
-    margin: float = 0.03  # of the mean over all heads, on all items
-    slice_margin: float = 0.06  # on each language, each kind of image
-    class_margin: float = 0.05  # on each class with enough items; the others are pooled
-    class_items: int = 99  # from how many items on a class is judged alone
-    scope_margin: float = 0.10  # of out-of-scope recall
-    retention: float = 0.90  # share of in-scope items that must stay in scope, as a lower bound
-    calibration_margin: float = 0.01  # of ECE above the reference's, by its bound
-    brier_margin: float = 0.02  # of the mean Brier score (halved: 0 to 1), by its bound: what some 250 items can tell
-    significance: float = 0.05  # of the sign test on corrections
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    name: str
-    verdict: Verdict
-    detail: str  # one sentence for a person: what was found, and if it is no pass, what is missing
-    figures: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """All that the gate looks at.
-
-    live: None: nothing is live, or it has other heads altogether.
-    changed: the largest difference between a weight of the candidate and of the live model; inf where their shapes differ.
-    with_feedback: the promotion is asked for because of people's corrections, so it must be shown to follow them.
-    approver: who answers for classes that are new; empty: nobody does.
-    """
-
-    items: Sequence[Item]
-    heads: Sequence[str]
-    candidate: Answers
-    baseline: Answers
-    baseline_name: str = "the baseline"
-    live: Answers | None = None
-    changed: float = float("inf")
-    with_feedback: bool = False
-    approver: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    criteria: tuple[Criterion, ...]
-    provisional: tuple[str, ...]  # classes that are live on the approver's word, until they have evidence of their own
-    policy: Policy
-
-    @property
-    def verdict(self) -> Verdict:
-        """A failure outweighs missing evidence, which outweighs any number of passes."""
-        found = {criterion.verdict for criterion in self.criteria}
-        return "fail" if "fail" in found else "insufficient evidence" if found != {"pass"} else "pass"
-
-    def as_json(self) -> dict[str, Any]:
-        criteria = [asdict(criterion) for criterion in self.criteria]
-        provisional = list(self.provisional)
-        return {
-            "verdict": self.verdict,
-            "criteria": criteria,
-            "provisional": provisional,
-            "policy": asdict(self.policy),
-        }
 
 
 def examine(case: Case, policy: Policy | None = None) -> Report:
@@ -91,7 +25,7 @@ def examine(case: Case, policy: Policy | None = None) -> Report:
     policy = policy or Policy()
     reference = case.live or case.baseline
     known = [row for row, item in enumerate(case.items) if not item.judged]
-    criteria = [_beats_baseline(case, known)]
+    criteria = [keeps_heads(case), _beats_baseline(case, known)]
     if case.live is not None:
         criteria.append(_changed(case))
         criteria.append(_no_worse("overall", case, case.live, known, policy.margin))
@@ -102,9 +36,9 @@ def examine(case: Case, policy: Policy | None = None) -> Report:
         criteria += _scope(case, reference, known, policy)
     if case.with_feedback:
         criteria.append(_follows(case, policy))
-    fresh = _new_classes(case)
+    fresh = new_classes(case)
     if fresh:
-        criteria.append(_approved(case, fresh))
+        criteria.append(approved(case, fresh))
     return Report(tuple(criteria), tuple(fresh), policy)
 
 
@@ -265,24 +199,4 @@ def _follows(case: Case, policy: Policy) -> Criterion:
     more = "; 5 gains without a loss would do, which takes some 30 consistent corrections (a fifth is held out)"
     return Criterion(
         "follows the corrections", "insufficient evidence", f"{detail} (sign test p = {chance:.3f}){more}", figures
-    )
-
-
-def _new_classes(case: Case) -> list[str]:
-    if case.live is None:
-        return []
-    return [
-        f"{head} {label}"
-        for head in case.heads
-        for label in case.candidate.labels[head]
-        if label not in case.live.labels.get(head, ())
-    ]
-
-
-def _approved(case: Case, fresh: Sequence[str]) -> Criterion:
-    named = ", ".join(fresh)
-    if case.approver:
-        return Criterion("new classes", "pass", f"{named}: provisional, on the word of {case.approver}")
-    return Criterion(
-        "new classes", "insufficient evidence", f"{named}: no live evidence yet; name who answers for them (--approver)"
     )

@@ -8,16 +8,13 @@ from typing import Any
 
 from services.training import feedback, promotion, sources, text
 from services.training.candidate import Candidate
+from services.training.case import Report
 from services.training.examples import DataError
-from services.training.gate import Report
 from services.training.promotion import Sealed
 from services.training.routes import Advance, Plan
 from shared.ledger import Entry
 from shared.settings import Settings
 from shared.store.labels import PER_ANNOTATOR, Label
-
-DOMAINS = ("intent", "risk", "imaging")
-METHODS = ("head", "lora", "full")
 
 
 @dataclass(frozen=True, slots=True)

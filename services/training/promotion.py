@@ -12,7 +12,7 @@ import numpy as np
 
 from services.training import card, gate, metrics
 from services.training.candidate import Answers, Candidate
-from services.training.gate import Case, Report
+from services.training.case import Case, Report
 from shared import bundle
 from shared.bundle import Bundle
 from shared.ledger import Entry, Ledger
@@ -74,6 +74,7 @@ def judge(sealed: Sealed, live: Entry | None, store: Path, *, with_feedback: boo
             baseline_name=candidate.baseline_name,
             live=reference,
             changed=changed,
+            domain=candidate.spec.model,
             with_feedback=with_feedback,
             approver=approver,
         )
@@ -86,7 +87,8 @@ async def promote(
     """Appends to the ledger, which inference follows.
 
     Raises:
-        Refused: the ledger does not take it, e.g. because this very bundle was rolled back before and there is no `reason`.
+        Refused: the ledger does not take it: `live`, which the gate judged it against, is live no more, or this very bundle was rolled
+            back before and there is no `reason`.
     """
     ledger = Ledger.open(settings)
     try:
@@ -96,6 +98,7 @@ async def promote(
             sealed.digest,
             approver=approver or NOBODY,
             evidence=evidence(sealed, report, live),
+            expected=live.hash if live else "",
             force=bool(reason),
             reason=reason,
         )

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from services.training import metrics
 from services.training.candidate import Answers, Candidate
-from services.training.gate import Report
+from services.training.case import Report
 
 _SHOWN = {
     "accuracy": "accuracy",

@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.inference.bundles import publish_encoder, publish_prior, publish_text
 
 INTENT = {"intent": ["card_lost", "refund", "parcel_late"], "sentiment": ["negative", "neutral", "positive"]}
-RISK = {"severity": ["none", "low", "medium", "high"]}
+RISK = {"severity": ["none", "low", "medium", "high"], "sentiment": ["negative", "neutral", "positive"]}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import shutil
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,8 @@ from protos import inference_pb2 as oip
 from services.inference.engine import Engine
 from services.inference.load import Loader
 from services.inference.tensors import pack_bytes
-from shared.bundle import Bundle, BundleError, Head, Route, publish
+from shared import bundle as bundles
+from shared.bundle import Bundle, BundleError, Encoder, Head, Route, publish
 from shared.settings import Settings
 from tests.inference.bundles import publish_encoder, publish_text, sentence
 from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
@@ -72,7 +74,11 @@ async def test_the_version_before_stays_warm_and_older_ones_go(running: Running,
     assert encoder() is None
 
 
-@pytest.mark.parametrize("harm", ["changed byte", "missing encoder", "not numbers", "other shapes", "not a bundle"])
+# A bundle whose sums are right and whose content is not; the others are not what was sealed.
+SEALED = ("not numbers", "other shapes", "no safetensors", "no tokenizer")
+
+
+@pytest.mark.parametrize("harm", ["changed byte", "missing encoder", "not a bundle", *SEALED])
 async def test_a_bad_new_bundle_is_refused_and_the_old_one_serves(
     running: Running, store: Store, caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
@@ -83,11 +89,11 @@ async def test_a_bad_new_bundle_is_refused_and_the_old_one_serves(
         weights = bytearray((folder / "heads-any.safetensors").read_bytes())
         weights[-1] ^= 1
         (folder / "heads-any.safetensors").write_bytes(weights)
-    elif harm in {"not numbers", "other shapes"}:
+    elif harm in SEALED:
         digest = publish_broken(store, harm)
     elif harm == "not a bundle":
         (folder / "manifest.json").write_text("[]")
-    running.ledger.point("intent", "v3" if harm in {"not numbers", "other shapes"} else "v2", digest)
+    running.ledger.point("intent", "v3" if harm in SEALED else "v2", digest)
     await until(lambda: "v1 stays live" in caplog.text)
     assert running.registry.find("intent").version == "v1"
     assert (await running.stub.ModelInfer(ask(["refund"]))).model_version == "v1"
@@ -100,20 +106,33 @@ async def test_a_bad_new_bundle_is_refused_and_the_old_one_serves(
 
 def publish_broken(store: Store, harm: str) -> str:
     """A bundle whose sums are right and whose weights are not."""
-    folder = store.scratch / "intent-v2"
+    folder, encoder = store.scratch / "intent-v2", store.encoder
     weights = load_file(folder / "heads-any.safetensors")
     if harm == "not numbers":
         weights["intent.weight"][0, 0] = float("nan")
-    else:
+    elif harm == "other shapes":
         weights["intent.weight"] = weights["intent.weight"][:, :-1].clone()
     save_file(weights, folder / "heads-any.safetensors")
+    if harm == "no safetensors":
+        (folder / "heads-any.safetensors").write_bytes(b"not a header" * 8)
+    elif harm == "no tokenizer":
+        encoder = publish_broken_encoder(store)
     spec = Bundle(
         kind="text-classifier",
         model="intent",
         heads={head: Head(labels=tuple(labels)) for head, labels in INTENT.items()},
-        routes={"*": Route(encoder=store.encoder, weights="heads-any.safetensors")},
+        routes={"*": Route(encoder=encoder, weights="heads-any.safetensors")},
     )
     return publish(folder, spec, store.place, "v3")[1]
+
+
+def publish_broken_encoder(store: Store) -> str:
+    """An encoder whose tokenizer no library can read."""
+    good = store.place / "encoders" / publish_encoder(store.scratch, store.place, seed=7)
+    folder = store.scratch / "broken-encoder"
+    shutil.copytree(good, folder)
+    (folder / "tokenizer.json").write_text('{"model": "none"}')
+    return publish(folder, bundles.load(good, Encoder), store.place)[0].name
 
 
 async def test_a_new_model_joins_while_others_serve(store: Store) -> None:
@@ -156,6 +175,25 @@ def test_a_bundle_of_another_model_is_refused(store: Store) -> None:
     for model, version in (("..", "v1"), ("intent", "../risk"), ("intent", "/etc")):
         with pytest.raises(BundleError, match="is not a valid model or version name"):
             loader.load(model, version, "")
+
+
+@pytest.mark.parametrize(
+    ("heads", "said"),
+    [
+        ({"sentiment": ["negative", "positive"]}, "it has no head 'severity', which risk cannot do without"),
+        (
+            {"sentiment": ["bad", "good"], "severity": ["none", "high"]},
+            "it has no label 'negative' of head 'sentiment'",
+        ),
+    ],
+)
+def test_a_bundle_must_have_the_heads_that_its_domain_reads(
+    store: Store, heads: dict[str, list[str]], said: str
+) -> None:
+    """Else every event of the domain would fail, for as long as it is live."""
+    digest = publish_text(store.scratch, store.place, "risk", "v2", {"*": store.encoder}, heads)
+    with pytest.raises(BundleError, match=said):
+        Loader(store.place, Engine()).load("risk", "v2", digest)
 
 
 def test_an_encoder_must_be_the_one_its_folder_names(store: Store, tmp_path: Path) -> None:

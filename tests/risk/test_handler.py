@@ -12,8 +12,9 @@ from protos import risk_pb2
 from services.risk.handler import facts, handle, predictions
 from services.risk.issuers import Issuers
 from shared.domain import Tools
-from shared.errors import Reject
+from shared.errors import Reject, Unavailable
 from shared.event import Key
+from shared.heads import NEEDED
 from shared.infer import Card, Inference, Value
 
 KEY = Key("risk", "test", "1")
@@ -59,6 +60,20 @@ async def test_one_result_is_of_one_version() -> None:
     headline = risk_pb2.RiskRequest(headline="Allyance Foods wins damages from Nordhavn Shipping")
     result = await handle(headline, Tools(KEY, swapped, datetime.now(UTC), lookups=ISSUERS))
     assert (result.answer.model.version, len(result.issuers), next(versions, None)) == ("v2", 2, None)
+
+
+async def test_a_model_without_a_head_costs_no_event() -> None:
+    """The event waits, as when the model is away; what the handler reads is what promotion and serving ask for."""
+
+    async def lesser(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+        return Inference(
+            Card("risk", "v2", {"sentiment": ("negative", "positive")}), {"sentiment": np.array([0.5, 0.5])}
+        )
+
+    tools = Tools(KEY, lesser, datetime.now(UTC), lookups=ISSUERS)
+    with pytest.raises(Unavailable, match="risk v2 has no head 'severity'"):
+        await handle(risk_pb2.RiskRequest(headline="Nordhavn sinks"), tools)
+    assert NEEDED["risk"].keys() == CARD.labels.keys()
 
 
 async def test_no_known_issuer_is_a_result_that_says_so() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from services.training import bounds, gate
 from services.training.candidate import Answers, Item
-from services.training.gate import Case, Report
+from services.training.case import Case, Policy, Report
 
 LABELS = ("a", "b", "c")
 
@@ -125,6 +125,34 @@ def test_a_new_class_needs_a_name_to_answer_for_it() -> None:
     assert report.provisional == ("intent d",)
 
 
+def two_headed(case: Case) -> Answers:
+    """The live model, which tells the sentiment, too."""
+    assert case.live is not None
+    half = np.full((len(case.items), 2), 0.5)
+    return Answers(
+        {**case.live.labels, "sentiment": ("negative", "positive")}, {**case.live.probabilities, "sentiment": half}
+    )
+
+
+def test_a_lost_head_needs_a_name_to_answer_for_it() -> None:
+    """What the live model tells and the candidate does not is seen, though no other criterion looks at it."""
+    plain = case(domain="intent")
+    fewer = replace(plain, live=two_headed(plain))
+    found = {criterion.name: criterion for criterion in gate.examine(fewer).criteria}["no head is lost"]
+    assert found.verdict == "insufficient evidence"
+    assert "the live model also has sentiment" in found.detail
+    assert verdicts(gate.examine(replace(fewer, approver="ada")))["no head is lost"] == "pass"
+    assert verdicts(gate.examine(plain))["no head is lost"] == "pass"
+
+
+@pytest.mark.parametrize("live", [None, 0.8])
+def test_a_head_that_the_domain_reads_is_never_given_up(live: float | None) -> None:
+    """Whoever answers for it, and also where nothing is live yet: each event of the domain would fail."""
+    report = gate.examine(case(live=live, domain="risk", approver="ada"))
+    assert verdicts(report)["no head is lost"] == "fail"
+    assert "no head 'sentiment' and no head 'severity'" in report.criteria[0].detail
+
+
 @pytest.mark.parametrize(
     ("judged", "verdict"), [(0, "insufficient evidence"), (4, "insufficient evidence"), (5, "pass")]
 )
@@ -171,7 +199,7 @@ def test_abstention_is_judged_on_both_sides(recall: float, retention: float, nam
 def test_the_report_is_json_and_names_its_policy() -> None:
     """What goes into the ledger can be read back without this code."""
     found = gate.examine(case()).as_json()
-    assert found["policy"]["margin"] == gate.Policy().margin
+    assert found["policy"]["margin"] == Policy().margin
     assert {criterion["name"] for criterion in found["criteria"]} >= {"no worse: overall", "calibrated"}
 
 

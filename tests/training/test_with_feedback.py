@@ -1,6 +1,8 @@
 """Corrections from Postgres change the answer, through the gate and the ledger; too few of them change nothing."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from services.training import feedback, sources
 from services.training.job import Done, Wish, run
 from shared.domain import Prediction
 from shared.event import Key
-from shared.ledger import Ledger
+from shared.ledger import Ledger, Refused
 from shared.settings import Settings
 from shared.store.labels import Label
 from shared.store.outcome import Outcome
@@ -102,6 +104,31 @@ async def test_a_proposed_label_stays_out_until_somebody_answers_for_it(place: S
     assert done.report.provisional == ("intent voucher",)
     assert done.entry is not None, done.report
     assert done.entry.evidence["verdict"] == "provisional"
+
+
+async def test_what_became_live_meanwhile_is_not_replaced_unseen(place: Settings, tmp_path: Path) -> None:
+    """A candidate that was judged against another version than the one now live does not go live."""
+    await judge(place, list(texts("vund", 40)), "refund")
+
+    def overtake(step: str, now: int, of: int) -> None:
+        """Somebody else promotes while this run trains."""
+        if now == of and "heads" in step:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, promote_another(place)).result()
+
+    data = write_csv(tmp_path / "made-up.csv")
+    wish = Wish("intent", data=data, encoders={"*": "chars"}, with_feedback=True, approver="ada")
+    with pytest.raises(Refused, match=r"was judged against what is live no more: another \(entry 2\) is"):
+        await run(wish, place, overtake)
+    ledger = Ledger.open(place)
+    assert [entry.version for entry in await ledger.history()][1:] == ["another"]
+    await ledger.close()
+
+
+async def promote_another(settings: Settings) -> None:
+    ledger = Ledger.open(settings)
+    await ledger.promote("intent", "another", "c" * 64, approver="mei", evidence={})
+    await ledger.close()
 
 
 async def test_the_same_again_is_refused(place: Settings, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""What a model can tell at all: the gate's criteria over heads and classes, which no comparison of answers sees."""
+
+from collections.abc import Sequence
+
+from services.training.case import Case, Criterion
+from shared.heads import lacking
+
+
+def keeps_heads(case: Case) -> Criterion:
+    """What the live model tells, the candidate tells too, and what the domain's handler reads in any case.
+
+    Every other criterion looks at the candidate's heads alone, and so cannot miss one.
+    """
+    name = "no head is lost"
+    if without := lacking(case.domain, case.candidate.labels):
+        detail = f"no {' and no '.join(without)}, which {case.domain} cannot do without; the data need two labels of each head"
+        return Criterion(name, "fail", detail)
+    lost = [head for head in case.live.labels if head not in case.candidate.labels] if case.live else []
+    if not lost:
+        return Criterion(name, "pass", f"it has {', '.join(case.candidate.labels)}")
+    detail = f"the live model also has {', '.join(lost)}"
+    if case.approver:
+        return Criterion(name, "pass", f"{detail}: given up on the word of {case.approver}")
+    return Criterion(
+        name, "insufficient evidence", f"{detail}: add data with such labels, or name who answers for it (--approver)"
+    )
+
+
+def new_classes(case: Case) -> list[str]:
+    if case.live is None:
+        return []
+    return [
+        f"{head} {label}"
+        for head in case.heads
+        for label in case.candidate.labels[head]
+        if label not in case.live.labels.get(head, ())
+    ]
+
+
+def approved(case: Case, fresh: Sequence[str]) -> Criterion:
+    named = ", ".join(fresh)
+    if case.approver:
+        return Criterion("new classes", "pass", f"{named}: provisional, on the word of {case.approver}")
+    return Criterion(
+        "new classes", "insufficient evidence", f"{named}: no live evidence yet; name who answers for them (--approver)"
+    )
