@@ -66,11 +66,21 @@ def env_file(data: Path) -> Path:
 
 
 def read(file: Path) -> dict[str, str]:
-    """NAME=value, one a line; nothing if there is no such file."""
+    """NAME=value, one a line; nothing if there is no such file.
+
+    Raises:
+        Problem: it cannot be read; its folder may be a file.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise Problem(
+            f"{file.parent} is a file: --data names the folder of a local stack (`tidemill train` takes labelled data as --labels)"
+        ) from error
+    except OSError as error:
+        raise Problem(f"{file} cannot be read: {error.strerror}") from error
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 

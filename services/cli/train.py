@@ -33,7 +33,7 @@ def train(
     1: nothing was trained.
 
       tidemill train intent --with-feedback --approver ada
-      tidemill train intent --labels banking77/train.csv --encoder minilm
+      tidemill train intent --labels banking77/train.csv --encoder minilm --approver ada
       tidemill train risk --method lora --epochs 3
     """
     contract_of(domain)

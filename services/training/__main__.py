@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from shared.heads import NEEDED
+
 if TYPE_CHECKING:
     from services.training.job import Done, Wish
 
@@ -30,10 +32,10 @@ app = typer.Typer(
 )
 
 
-class DomainName(StrEnum):
-    INTENT = "intent"
-    RISK = "risk"
-    IMAGING = "imaging"
+def _known(domain: str) -> str:
+    if domain not in NEEDED:
+        raise typer.BadParameter(f"{domain!r} is not one of {', '.join(NEEDED)}")
+    return domain
 
 
 class Method(StrEnum):
@@ -44,12 +46,14 @@ class Method(StrEnum):
 
 @app.command()
 def train(
-    domain: Annotated[DomainName, typer.Argument(help="Whose model.")],
+    domain: Annotated[
+        str, typer.Argument(metavar="DOMAIN", help=f"Whose model: one of {', '.join(NEEDED)}.", callback=_known)
+    ],
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled data instead of the starter set: a folder or file like data/DOMAIN, a CSV with columns text and label (intent), "
-            "MedMNIST's npz (imaging)."
+            help="Labelled data instead of the starter set: a folder or file like data/DOMAIN, a CSV with columns text and label "
+            "(not for risk, whose rows name issuers), MedMNIST's npz (imaging)."
         ),
     ] = None,
     method: Annotated[
@@ -97,7 +101,7 @@ def train(
             "a new label needs somebody who answers for it: --approver NAME", param_hint="--approve-label"
         )
     wish = Wish(
-        domain=domain.value,
+        domain=domain,
         data=data,
         method=method.value,
         encoders=_encoders(encoder or []),
@@ -120,13 +124,15 @@ def starters(
     seed: Annotated[int, typer.Option(help="The same seed gives the same models.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Also where a model is live already.")] = False,
 ) -> None:
-    """Train the first model of every domain that has none live, from the data that come with Tidemill (minutes).
+    """Train the first model of every domain that has none live and has data that come with Tidemill (minutes).
 
     Waits for Postgres and its schema, and says so.
     """
-    from services.training.job import DOMAINS, Wish
+    from services.training.job import Wish
+    from services.training.sources import has_starters
 
-    wishes = [Wish(domain=name, seed=seed, command="python -m services.training starters") for name in DOMAINS]
+    names = [name for name in NEEDED if name == "imaging" or has_starters(name)]  # imaging draws its own
+    wishes = [Wish(domain=name, seed=seed, command="python -m services.training starters") for name in names]
     raise typer.Exit(_guarded(lambda: _starters(wishes, again=again)))
 
 

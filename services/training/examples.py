@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.training import split
+from shared.heads import NEEDED
 
 OUT_OF_SCOPE = "out_of_scope"
 SENTIMENTS = ("negative", "neutral", "positive")
 SEVERITIES = ("none", "low", "medium", "high")
 SCOPES = ("in_scope", OUT_OF_SCOPE)
+_FIXED = {"sentiment": SENTIMENTS, "severity": SEVERITIES, "scope": SCOPES}
+_HEADS = {  # of domains with more heads than their handlers cannot do without
+    "intent": ("intent", "scope", "sentiment"),
+    "risk": ("sentiment", "severity", "event"),
+}
 
 
 class DataError(Exception):
@@ -79,24 +85,30 @@ class Corpus:
         }
 
 
+def heads_of(domain: str) -> tuple[str, ...]:
+    """The heads that can be trained for a domain of texts, the one that matters most first."""
+    return _HEADS.get(domain) or tuple(NEEDED[domain])
+
+
 def order_labels(domain: str, examples: Iterable[Example], extra: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
     """Head -> labels. Fixed vocabularies keep their order; open ones (intent, event) are sorted, new labels come last.
 
     Args:
         extra: labels of the first head that came with feedback.
+
+    Raises:
+        DataError: a head that the domain's handler reads has no two labels.
     """
     seen: dict[str, set[str]] = {}
     for example in examples:
         for head, label in example.labels.items():
             seen.setdefault(head, set()).add(label)
-    fixed = {"sentiment": SENTIMENTS, "severity": SEVERITIES, "scope": SCOPES}
-    first = {"intent": ("intent", "scope", "sentiment"), "risk": ("sentiment", "severity", "event")}[domain]
     found: dict[str, tuple[str, ...]] = {}
-    for head in first:
+    for head in heads_of(domain):
         if len(seen.get(head, ())) < 2:
             continue  # nothing to tell apart
-        known = fixed.get(head) or tuple(sorted(seen[head] - set(extra)))
+        known = _FIXED.get(head) or tuple(sorted(seen[head] - set(extra)))
         found[head] = known + tuple(label for label in sorted(seen[head]) if label not in known)
-    if first[0] not in found:
-        raise DataError(f"the data have no two labels of {first[0]!r} to tell apart")
+    if missing := [head for head in NEEDED[domain] if head not in found]:
+        raise DataError(f"the data have no two labels of {' and of '.join(map(repr, missing))} to tell apart")
     return found

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 
-from protos import intent_pb2, risk_pb2
+from protos import risk_pb2
 from services.training import split
-from services.training.examples import Corpus, Example, order_labels
-from services.training.sources import ISSUERS, STARTERS, mention, read_issuers, scope_of
+from services.training.examples import Corpus, Example, heads_of, order_labels
+from services.training.sources import ISSUERS, STARTERS, labels_of, mention, read_issuers
 from shared.errors import Reject
 from shared.language import detect, primary
 from shared.settings import Settings
@@ -59,7 +60,7 @@ def examples(domain: str, judged: Iterable[Label]) -> list[Example]:
 
     The entity is the text itself, so that the same text judged twice never lies on both sides of the split.
     """
-    make = {"intent": _utterance, "risk": _headline}[domain]
+    make = _headline if domain == "risk" else partial(_utterance, domain)
     found: dict[tuple[str, str], Example] = {}
     for label in judged:
         example = make(label)
@@ -81,10 +82,13 @@ def weigh(label: Label) -> float:
     return (CONFIRMED if label.confirmed else CORRECTED) * label.agreement
 
 
-def _utterance(label: Label) -> Example:
-    request = intent_pb2.IntentRequest.FromString(label.request)
-    said = scope_of(label.label) if label.head == "intent" else {label.head: label.label}
-    return _example(label, split.text_entity(request.text), request.language, request.text, "", said)
+def _utterance(domain: str, label: Label) -> Example:
+    """Of a domain whose request has `text` and, if its callers can tell, `language`."""
+    messages = import_module(f"protos.{domain}_pb2")
+    request = getattr(messages, f"{domain.capitalize()}Request").FromString(label.request)
+    said = labels_of(domain, label.label) if label.head == heads_of(domain)[0] else {label.head: label.label}
+    language = getattr(request, "language", "")
+    return _example(label, split.text_entity(request.text), language, request.text, "", said)
 
 
 def _headline(label: Label) -> Example:

@@ -3,18 +3,20 @@
 import csv
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from services.training import split
-from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example, order_labels
+from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example, heads_of, order_labels
 from shared.bundle import sha256
+from shared.heads import NEEDED
 from shared.language import detect
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 STARTERS = Path(__file__).parents[2] / "data"
 ISSUERS = "issuers.jsonl"
-_FILES = {"intent": "utterances.jsonl", "risk": "headlines.jsonl"}
+_FILES = {"intent": "utterances.jsonl", "risk": "headlines.jsonl"}  # other domains': texts.jsonl
 _OUT_OF_SCOPE_NAMES = {"oos", "ood", "out_of_scope", "out-of-scope", "none"}
 
 
@@ -22,33 +24,42 @@ def read(domain: str, path: Path | None = None) -> Corpus:
     """The domain's labelled data.
 
     Args:
-        path: a folder like data/<domain>, a .jsonl file of the same rows, or (intent) a .csv with a text and a label column;
-            None: the starter set.
+        domain: any whose model is one of texts.
+        path: a folder like data/<domain>, a .jsonl file of the same rows, or (but for risk, whose rows name issuers) a .csv with a text
+            and a label column; None: the starter set.
 
     Raises:
         DataError: there is nothing to train on, or a row is malformed; the message names file and line.
     """
-    if domain not in _FILES:
-        raise DataError(f"domain must be one of {', '.join(_FILES)}, not {domain!r}")
+    if domain not in NEEDED:
+        raise DataError(f"domain must be one of {', '.join(sorted(NEEDED))}, not {domain!r}")
+    if path is None and not has_starters(domain):
+        raise DataError(f"no starter data come with {domain}; name a file of labelled texts")
     path = path or STARTERS / domain
-    file = path / _FILES[domain] if path.is_dir() else path
+    file = path / _FILES.get(domain, "texts.jsonl") if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file}: no such file")
     if file.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"{file}: more than {MAX_FILE_BYTES:,} bytes")
     files = {file.name: sha256(file)}
     if file.suffix == ".csv":
-        if domain != "intent":
-            raise DataError(f"{file}: a CSV of texts and labels can train intent only; {domain} needs {_FILES[domain]}")
-        examples = list(_csv(file))
+        if domain == "risk":
+            raise DataError(
+                f"{file}: a CSV of texts and labels names no issuers; risk needs rows like {_FILES[domain]}'s"
+            )
+        examples = list(_csv(file, partial(labels_of, domain)))
     else:
-        read_row = _utterance if domain == "intent" else _headline_reader(file.parent / ISSUERS)
+        read_row = _headline_reader(file.parent / ISSUERS) if domain == "risk" else partial(_utterance, domain)
         if domain == "risk" and (issuers := file.parent / ISSUERS).is_file():
             files[ISSUERS] = sha256(issuers)
         examples = [example for row in _rows(file, read_row) for example in row]
     if not examples:
         raise DataError(f"{file}: no rows")
     return Corpus(domain, order_labels(domain, examples), examples, files)
+
+
+def has_starters(domain: str) -> bool:
+    return (STARTERS / domain).is_dir()
 
 
 def _rows(file: Path, read_row: Callable[[dict[str, Any]], list[Example]]) -> Iterator[list[Example]]:
@@ -61,11 +72,16 @@ def _rows(file: Path, read_row: Callable[[dict[str, Any]], list[Example]]) -> It
                 raise DataError(f"{file}:{number}: {type(error).__name__}: {error}") from error
 
 
-def _utterance(row: dict[str, Any]) -> list[Example]:
-    labels = scope_of(str(row["intent"]))
+def _utterance(domain: str, row: dict[str, Any]) -> list[Example]:
+    labels = labels_of(domain, str(row[heads_of(domain)[0]]))
     if row.get("sentiment"):
         labels["sentiment"] = str(row["sentiment"])
     return [Example(str(row["id"]), str(row["pair"]), str(row["language"]), _text(row["text"]), labels)]
+
+
+def labels_of(domain: str, label: str) -> dict[str, str]:
+    """What one label of a text says for the domain's heads."""
+    return scope_of(label) if domain == "intent" else {heads_of(domain)[0]: label}
 
 
 def scope_of(intent: str) -> dict[str, str]:
@@ -120,7 +136,7 @@ def mention(headline: str, names: list[str]) -> str:
     return headline[at : at + len(name)] if len(folded) == len(headline) else name
 
 
-def _csv(file: Path) -> Iterator[Example]:
+def _csv(file: Path, read_label: Callable[[str], dict[str, str]]) -> Iterator[Example]:
     """Columns `text` and `label` (or `category`, `intent`), in any order; `language` and `sentiment` if they are there."""
     with file.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
@@ -132,7 +148,7 @@ def _csv(file: Path) -> Iterator[Example]:
             text, label = (row["text"] or "").strip(), (row[label_column] or "").strip()
             if not text or not label:
                 raise DataError(f"{file}:{number}: text and {label_column} must not be empty")
-            labels = scope_of(label)
+            labels = read_label(label)
             if row.get("sentiment"):
                 labels["sentiment"] = row["sentiment"]
             language = row.get("language") or detect(text)

@@ -9,6 +9,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from services.cli import counts, offsets, topics
+from services.cli.contract import contracts
 from services.cli.counts import Counts
 from services.cli.problem import Problem
 from shared.settings import Settings
@@ -62,7 +63,7 @@ def test_each_column_is_counted_at_its_own_source(settings):
     stored = (row.accepted_grpc, row.results, row.dead_letters, row.repeats, row.refused, row.returned)
     assert stored == (7, 3, 1, 1, 1, 1)
     assert row.pending - before["intent"].pending == 5
-    assert set(after) == {"intent", "risk", "imaging", "feedback"}
+    assert set(after) == {*contracts(), "feedback"}
 
 
 def call(settings, statements):

@@ -25,6 +25,18 @@ def test_settings_come_from_stack_env(tmp_path):
     assert stack.env_file(tmp_path).stat().st_mode & 0o077 == 0  # it holds passwords
 
 
+def test_a_file_is_no_stack(tmp_path):
+    """Labelled data where the stack's folder belongs: said in one line, with the option that was meant."""
+    (tmp_path / "mine.csv").write_text("text,label\n")
+    with pytest.raises(
+        Problem, match=r"mine.csv is a file: --data names the folder .* takes labelled data as --labels"
+    ):
+        stack.open_stack(tmp_path / "mine.csv")
+    stack.env_file(tmp_path).mkdir()
+    with pytest.raises(Problem, match=r"stack.env cannot be read: Is a directory"):
+        stack.open_stack(tmp_path)
+
+
 def test_environment_wins(tmp_path, monkeypatch):
     """A variable of the environment is taken before the file's."""
     stack.write(stack.env_file(tmp_path), "TIDEMILL_KAFKA=k:1\nTIDEMILL_INTENT=i:2\n")

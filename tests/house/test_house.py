@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from shared.domain import Domain
+from shared.heads import NEEDED
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = {path.name for path in (ROOT / "services").iterdir() if (path / "wiring.py").is_file()}
@@ -73,6 +74,12 @@ def test_a_domain_is_deployed_everywhere(name: str) -> None:
     assert services[f"{name}-serve"]["command"] == [f"services.{name}", "serve"]
     base = yaml.safe_load((ROOT / "deploy/k8s/base/kustomization.yaml").read_text())
     assert f"../domains/{name}" in base["resources"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_domain_says_what_it_reads_of_its_model(name: str) -> None:
+    """Else a model that its handler cannot read could go live, and training would not know the domain."""
+    assert (name in NEEDED) == domain(name).infers
 
 
 def test_files_stay_small() -> None:

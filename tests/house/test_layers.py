@@ -47,10 +47,15 @@ def test_the_contracts_hold(house: Path) -> None:
         ("protos/planted.py", "import shared.errors"),
         ("services/cli/planted.py", "import shared.nn"),
         ("shared/planted.py", "import shared.nn"),
+        ("services/spam/planted.py", "import services.risk.handler"),
+        ("services/spam/planted.py", "import torch"),
+        ("services/intent/planted.py", "import services.spam"),
     ],
 )
 def test_a_planted_violation_fails(house: Path, file: str, line: str) -> None:
-    """Each contract is broken once; a check that cannot fail is no check."""
+    """Each contract is broken once; a check that cannot fail is no check. A service that is new is bound by all of them."""
+    (house / "services/spam").mkdir()
+    (house / "services/spam/__init__.py").write_text('"""A new domain."""\n')
     (house / file).write_text(f"{line}\n")
     done = lint(house)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from services.training import sources
 from services.training.examples import DataError
+from shared import heads
 from tests.training.corpus import write_csv
 
 
@@ -56,6 +58,33 @@ def test_a_csv(tmp_path: Path) -> None:
     assert corpus.examples[1].labels == {"scope": "out_of_scope"}
 
 
+def test_a_new_domain_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what its handler reads; a CSV, and JSON lines as intent's, train it, and "none" is a label as any other."""
+    monkeypatch.setitem(cast(dict[str, Any], heads.NEEDED), "spam", {"spam": ()})
+    (tmp_path / "mine.csv").write_text("text,label\nbuy now,spam\nsee you,none\n", encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text(
+        '{"id": "1", "pair": "1", "language": "en", "text": "buy now", "spam": "spam"}\n'
+        '{"id": "2", "pair": "2", "language": "en", "text": "see you", "spam": "none"}\n'
+    )
+    for path in (tmp_path / "mine.csv", tmp_path):
+        corpus = sources.read("spam", path)
+        assert corpus.labels == {"spam": ("none", "spam")}
+        assert [(e.text, e.labels) for e in corpus.examples] == [
+            ("buy now", {"spam": "spam"}),
+            ("see you", {"spam": "none"}),
+        ]
+    with pytest.raises(DataError, match="no starter data come with spam"):
+        sources.read("spam")
+
+
+def test_data_without_a_head_that_the_handler_reads_are_refused(tmp_path: Path) -> None:
+    """Headlines with sentiments and no severities would make a risk model that fails on every event."""
+    row = '{{"id": "{0}", "pair": "{0}", "language": "en", "text": "A", "issuers": [{{"issuer": "A", "sentiment": "{1}"}}]}}\n'
+    (tmp_path / "mine.jsonl").write_text(row.format(1, "negative") + row.format(2, "positive"))
+    with pytest.raises(DataError, match="no two labels of 'severity'"):
+        sources.read("risk", tmp_path / "mine.jsonl")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -80,5 +109,5 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         sources.read("intent", tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="domain must be one of"):
         sources.read("weather")
-    with pytest.raises(DataError, match="can train intent only"):
+    with pytest.raises(DataError, match="names no issuers"):
         sources.read("risk", write_csv(tmp_path / "a.csv"))

@@ -145,6 +145,7 @@ def test_the_command(tmp_path: Path) -> None:
     [
         (("train", "intent", "--data", "nowhere.csv", "--no-promote"), "no such file"),
         (("train", "intent", "--approve-label", "new"), "--approver"),
+        (("train", "weather", "--no-promote"), "'weather' is not one of intent, risk, imaging"),
         (("train", "intent"), "postgres is unavailable"),
     ],
 )
