@@ -119,14 +119,35 @@ async def infer(model, row, *, priority=0):
 
 tools = Tools(None, infer, datetime.datetime.now(datetime.UTC))
 result = asyncio.run(DOMAIN.handle(spam_pb2.SpamRequest(text="You have won"), tools))
-print(result.answer.why, DOMAIN.predictions(result)[0].label)
+prediction = DOMAIN.predictions(result)[0]
+print(result.answer.why, prediction.label, sorted(prediction.probabilities))
 """
 
 
 def test_it_answers(house: Path) -> None:
     """The guide's handler, on a model that says what this test says."""
     done = run(house, "-c", ANSWER)
-    assert done.stdout.strip() == "reads like spam (80%) spam", done.stderr
+    assert done.stdout.strip() == "reads like spam (80%) spam ['ham', 'spam']", done.stderr
+
+
+CORRECTION = """
+from datetime import UTC, datetime
+from protos import spam_pb2
+from services.training import feedback
+from shared.event import Key
+from shared.store.labels import Label
+
+now, request = datetime.now(UTC), spam_pb2.SpamRequest(text="See you at noon").SerializeToString()
+label = Label("p1", "spam", "", "ham", "spam", Key("spam", "shop", "1"), request, now, "v1", 1, 1, ("j1",), now)
+(example,) = feedback.examples("spam", [label])
+print(example.text, dict(example.labels), example.language, example.corrects)
+"""
+
+
+def test_corrections_are_examples(house: Path) -> None:
+    """What a person said of an answer can be learned from, without code for it."""
+    done = run(house, "-c", CORRECTION)
+    assert done.stdout.strip() == "See you at noon {'spam': 'ham'} en True", done.stderr
 
 
 def test_it_can_be_trained(house: Path, tmp_path: Path) -> None:
