@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format protos bench chaos clean
+.PHONY: help setup demo test check format protos bench bench-inference chaos clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ format: setup  ## format the code
 
 bench: setup  ## throughput of the whole stack against a bare loop in the same run
 	python -m bench.stack
+
+bench-inference: setup  ## the inference service against the bare model, all scenarios (QUICK=1: in a minute or two, SEED=...)
+	python -m bench.inference $(if $(QUICK),--quick) $(if $(SEED),--seed $(SEED))
 
 chaos: setup  ## kill -9 at random under load (EVENTS=5000 KILLS=100 SEED=...)
 	python -m bench.chaos --events $(or $(EVENTS),5000) --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))

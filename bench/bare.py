@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +24,67 @@ BATCH = 32
 LANGUAGE = "en"
 
 
-class Bare:
-    """The newest intent model of a bundle store, as a plain loop."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """batches: seconds that each took. answers: by text, the index of the first head's likeliest label."""
 
-    def __init__(self, models: Path, version: str = "") -> None:
-        folder = models / "intent" / version if version else _newest(models / "intent")
+    batches: list[float]
+    answers: list[int]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.batches)
+
+
+class Bare:
+    """The newest version of a model of a bundle store, as a plain loop."""
+
+    def __init__(
+        self,
+        models: Path,
+        version: str = "",
+        *,
+        model: str = "intent",
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        folder = models / model / version if version else _newest(models / model)
         bundle = load(folder, Bundle)
         route = bundle.routes.get(LANGUAGE, bundle.routes["*"])
         place = models / "encoders" / route.encoder
-        self._spec = load(place, Encoder)
-        self._network = AutoModel.from_pretrained(place, local_files_only=True, dtype=torch.float32).eval()
+        self._device, self._spec = device, load(place, Encoder)
+        self._network = AutoModel.from_pretrained(place, local_files_only=True, dtype=dtype).eval().to(device)
         self._tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(place / "tokenizer.json"), pad_token="[PAD]", model_max_length=self._spec.max_tokens
         )
-        weights = load_file(folder / route.weights)
+        weights = {name: tensor.to(device) for name, tensor in load_file(folder / route.weights).items()}
         self._heads = [
             (weights[f"{head}.weight"], weights[f"{head}.bias"], route.temperature.get(head, 1.0))
             for head in bundle.heads
         ]
 
-    def round(self, texts: Sequence[str]) -> tuple[float, list[list[Any]]]:
-        """(seconds, the first head's probabilities of the last batch: so that the work is real)."""
-        started = time.perf_counter()
-        probabilities: list[list[list[float]]] = []
+    def round(self, texts: Sequence[str], batch: int = BATCH, window: int = 0) -> Round:
+        """Answers `texts` in batches of `batch`.
+
+        Args:
+            window: 0: in order of arrival. Else that many waiting texts at a time are sorted by length before they are cut into batches.
+        """
+        seconds: list[float] = []
+        answers = [0] * len(texts)
         with torch.inference_mode():
-            for start in range(0, len(texts), BATCH):
-                batch = list(texts[start : start + BATCH])
-                tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
-                pooled = self._pool(tokens)
-                logits = ((pooled @ weight.T + bias) / heat for weight, bias, heat in self._heads)
-                probabilities = [each.softmax(-1).tolist() for each in logits]
-        return time.perf_counter() - started, probabilities[0]
+            for rows in _batches(texts, batch, window):
+                started = time.perf_counter()
+                for row, likeliest in zip(rows, self._answer([texts[row] for row in rows]), strict=True):
+                    answers[row] = likeliest
+                seconds.append(time.perf_counter() - started)
+        return Round(seconds, answers)
+
+    def _answer(self, texts: list[str]) -> list[int]:
+        tokens = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(self._device)
+        pooled = self._pool(tokens).float()
+        logits = ((pooled @ weight.T + bias) / heat for weight, bias, heat in self._heads)
+        probabilities = [each.softmax(-1).tolist() for each in logits]
+        return [row.index(max(row)) for row in probabilities[0]]
 
     def _pool(self, tokens: Any) -> torch.Tensor:
         """[texts, width], as the encoder's spec says."""
@@ -65,6 +96,16 @@ class Bare:
         mask = tokens["attention_mask"].unsqueeze(-1).float()
         mean = torch.cat([(layer * mask).sum(1) / mask.sum(1) for layer in hidden], 1)
         return torch.cat([mean, mean], 1) if self._spec.pooling == "mean+target" else mean  # intents have no target
+
+
+def _batches(texts: Sequence[str], batch: int, window: int) -> Iterator[list[int]]:
+    """Rows of `texts`, a batch at a time."""
+    for first in range(0, len(texts), window or batch):
+        rows = list(range(first, min(first + (window or batch), len(texts))))
+        if window:
+            rows.sort(key=lambda row: len(texts[row]))
+        for start in range(0, len(rows), batch):
+            yield rows[start : start + batch]
 
 
 def _newest(folder: Path) -> Path:
@@ -79,7 +120,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         texts = json.loads(Path(line.strip()).read_text(encoding="utf-8"))
-        print(bare.round(texts)[0], flush=True)
+        print(bare.round(texts).seconds, flush=True)
 
 
 if __name__ == "__main__":
