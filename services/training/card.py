@@ -12,7 +12,7 @@ _USE = {
     "risk": "Tells what a headline means for each company it names. Not investment advice.",
     "imaging": "Sorts chest radiographs for a person to read. Research use, not a medical device.",
 }
-_FIGURES = ("n", "accuracy", "macro_f1", "ece", "out_of_scope_recall", "in_scope_retention", "auroc")
+_FIGURES = ("n", "accuracy", "macro_f1", "ece", "ece_chance", "out_of_scope_recall", "in_scope_retention", "auroc")
 
 
 def compose(candidate: Candidate, answers: Answers) -> str:
@@ -51,7 +51,8 @@ Method `{run.get("method", "")}`, seed {run.get("seed", "")}.
 {_table(ours, theirs, candidate.baseline_name)}
 
 Calibration: a temperature for each head, fitted on rows that the deciding fit has not seen. ECE has 15 bins; with few items it is far from
-zero by chance alone.
+zero by chance alone: in 95 % of samples, a perfectly calibrated model that is as sure stays below `ece_chance`. A model that says
+much the same of everything is easily lower.
 
 ## Thresholds
 

@@ -13,6 +13,7 @@ _SHOWN = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "ece": "ECE",
+    "ece_chance": "by chance",
     "out_of_scope_recall": "OOS recall",
     "in_scope_retention": "retention",
     "auroc": "AUROC",
