@@ -1,9 +1,10 @@
 """`python -m services.inference serve`"""
 
-import asyncio
 import logging
 import os
 import sys
+
+import uvloop
 
 from services.inference.serve import serve
 from shared import telemetry
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     telemetry.start("inference")
     try:
-        asyncio.run(serve(Settings()))
+        uvloop.run(serve(Settings()))
     except BundleError as error:
         logging.getLogger("services.inference").critical("not serving: %s", error)
         return 1
