@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,3 +36,8 @@ class Settings(BaseSettings):
         default=10, gt=0, le=50
     )  # seconds: of a call that states no deadline; less than settlement.HANG
     call_timeout_max: float = Field(default=60, gt=0, le=600)  # seconds: a longer deadline is cut to this
+    caller_rows: int = Field(default=4096, ge=1)  # that one caller may have inside the inference service
+    caller_bytes: int = Field(default=128 << 20, ge=1)  # of input, likewise
+    # caller -> its share of the device and its room, where not 1; as JSON: {"ward": 4}
+    caller_weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    cache_bytes: int = Field(default=0, ge=0)  # of answers that the inference service keeps; 0: none

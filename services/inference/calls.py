@@ -6,8 +6,8 @@ from typing import Any
 from protos import inference_pb2 as oip
 from services.inference.engine import Call
 from services.inference.refusal import invalid
-from services.inference.scheduler import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from services.inference.served import Served
+from services.inference.units import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from shared.settings import Settings
 
 CALLER = "tidemill-caller"
@@ -29,7 +29,7 @@ def read_call(request: oip.ModelInferRequest, context: Context, served: Served, 
     if priority > LOWEST_PRIORITY:
         detail = f"1 (most urgent) to {LOWEST_PRIORITY}; 0 stands for {DEFAULT_PRIORITY}"
         raise invalid("PRIORITY_OUT_OF_RANGE", "parameters[priority]", detail)
-    return Call(time.monotonic() + seconds, _caller(context), priority, served)
+    return Call(time.monotonic() + seconds, read_caller(context), priority, served)
 
 
 def _whole_number(request: oip.ModelInferRequest, name: str) -> int:
@@ -42,7 +42,7 @@ def _whole_number(request: oip.ModelInferRequest, name: str) -> int:
     return value
 
 
-def _caller(context: Context) -> str:
+def read_caller(context: Context) -> str:
     """The caller's own name, else its host."""
     for key, value in context.invocation_metadata() or ():
         if key == CALLER:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from services.inference import refusal
 from services.inference.gate import Gate
-from services.inference.scheduler import DEFAULT_PRIORITY, Batch, Lane, Scheduler, Unit
+from services.inference.scheduler import Scheduler
+from services.inference.units import DEFAULT_PRIORITY, Batch, Lane, Unit
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,10 @@ class Device(Lane, Protocol):
 
     def run(self, units: Sequence[Unit]) -> Sequence[Any]:
         """One result for each unit, in order. Only ever called from the device thread."""
+        ...
+
+    def padding(self, units: Sequence[Unit]) -> int:
+        """Cost that a pass computes besides that of its units, to give them one shape."""
         ...
 
 
@@ -63,12 +68,11 @@ class Ticket:
 class Engine:
     """`start` it on the event loop, `compute` there what `gate` let in, `stop` it when no call is left."""
 
-    def __init__(self) -> None:
-        self.gate = Gate()
-        self._scheduler = Scheduler()
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = gate or Gate()
+        self._scheduler = Scheduler(self.gate.weights)
         self._work = threading.Condition()  # guards the scheduler
         self._stopping = False
-        self._speed = 0.0  # cost a second, lately
         self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self.fault: asyncio.Future[None]  # ends, with what ended it, should the device thread die
@@ -91,14 +95,16 @@ class Engine:
         return self._scheduler.waiting
 
     def drain_time(self) -> float:
-        """Seconds until what waits now is computed, at the speed of late; between 0.05 and 30."""
-        return min(max(self._scheduler.cost / self._speed if self._speed else 0.5, 0.05), 30.0)
+        """Seconds until what waits now is computed, at the pace of late; between 0.05 and 30."""
+        with self._work:
+            return _bounded(self._scheduler.backlog())
 
     async def compute(self, rows: Sequence[Work], call: Call) -> Ticket:
         """Returns when every row has its result.
 
         Raises:
-            Refusal: DEADLINE_EXCEEDED, at the deadline or when a row's turn comes too late; INTERNAL: a device failed.
+            Refusal: RESOURCE_EXHAUSTED, at once: too much waits before them to make the deadline; DEADLINE_EXCEEDED, at once where they
+                could not make it alone, when a row's turn comes too late, or at the deadline; INTERNAL: a device failed.
         """
         ticket = Ticket(self._loop.create_future(), [None] * len(rows), len(rows), call.model, time.monotonic())
         units = [
@@ -106,7 +112,7 @@ class Engine:
             for index, row in enumerate(rows)
         ]
         with self._work:
-            self._scheduler.add(units)
+            self._admit(units, call.deadline - ticket.queued)
             self._work.notify()
         try:
             async with asyncio.timeout(max(call.deadline - time.monotonic(), 0)):
@@ -119,22 +125,36 @@ class Engine:
                     self._scheduler.drop(units)
         return ticket
 
+    def _admit(self, units: Sequence[Unit], seconds: float) -> None:
+        before, own = self._scheduler.foresee(units)
+        if own > seconds:
+            raise refusal.hopeless(len(units), own)
+        if before + own > seconds:
+            raise refusal.overloaded(_bounded(before + own - seconds))
+        self._scheduler.add(units)
+
     def _serve(self) -> None:
         """The device thread."""
         try:
-            while (batch := self._next()) is not None:
-                self._pass(batch)
+            while self._step():
+                pass
         except BaseException as error:  # without this thread nothing is ever answered: the process must know, and end
             self._loop.call_soon_threadsafe(self.fault.set_exception, error)
             raise
 
-    def _pass(self, batch: Batch) -> None:
+    def _step(self) -> bool:
+        """One batch. Nothing of it is held when this returns: a model that is unloaded meanwhile must not stay in memory until the next."""
+        batch = self._next()
+        if batch is None:
+            return False
         started = time.monotonic()
         failed = _run(batch, started)
         seconds = time.monotonic() - started
-        if batch.units:
-            self._speed = _blend(self._speed, sum(unit.cost for unit in batch.units) / max(seconds, 1e-6))
+        if batch.units and not failed:
+            with self._work:
+                self._scheduler.learn(batch.lane, batch.cost, seconds)
         self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
+        return True
 
     def _next(self) -> Batch | None:
         """Waits for rows; None: the engine stops and nothing is left to do."""
@@ -147,9 +167,8 @@ class Engine:
 
     def _deliver(self, batch: Batch, failed: set[Ticket], seconds: float) -> None:
         """On the event loop."""
-        if batch.units:
-            self.on_batch(batch, seconds)
-        for ticket in {unit.owner for unit in batch.expired}:
+        self.on_batch(batch, seconds)
+        for ticket in {unit.owner for unit in batch.shed}:
             _end(ticket, refusal.expired())
         for ticket in failed:
             _end(ticket, refusal.broken())
@@ -200,5 +219,6 @@ def _fill(units: Sequence[Unit], batch: Batch, now: float) -> None:
         ticket.left -= 1
 
 
-def _blend(before: float, now: float) -> float:
-    return now if not before else 0.9 * before + 0.1 * now
+def _bounded(seconds: float) -> float:
+    """When to come back: neither at once nor never."""
+    return min(max(seconds, 0.05), 30.0)

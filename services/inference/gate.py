@@ -1,36 +1,79 @@
 """How much may be inside at once. A request is refused here, early, before anything is decoded or tokenised for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
+@dataclass(eq=False)
 class Full(Exception):  # noqa: N818 - a state
     """There is no room for this request; nothing of it was taken in."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Room:
+    """What is inside."""
+
+    rows: int = 0
+    bytes: int = 0
+
+    def lacks(self, rows: int, size: int, max_rows: float, max_bytes: float) -> str:
+        """The limit that stands in the way; empty: none. A request larger than a limit enters alone."""
+        if self.rows and self.rows + rows > max_rows:
+            return f"{self.rows:,} rows are inside; the limit is {max_rows:,.0f}"
+        if self.rows and self.bytes + size > max_bytes:
+            return f"{self.bytes:,} bytes are inside; the limit is {max_bytes:,.0f}"
+        return ""
+
+    def change(self, rows: int, size: int) -> None:
+        self.rows += rows
+        self.bytes += size
 
 
 @dataclass(slots=True)
 class Gate:
-    """Limits on rows and on bytes of input, over all callers. A request larger than a limit enters alone."""
+    """Limits on rows and on bytes of input, over all callers and for each. `weights`: caller -> how much more room it has, and how
+    much more of the device (see `Scheduler`), than a caller that is not named."""
 
     max_rows: int = 16_384
     max_bytes: int = 256 << 20
-    rows: int = 0
-    bytes: int = 0
+    caller_rows: int = 4096
+    caller_bytes: int = 128 << 20
+    weights: Mapping[str, float] = field(default_factory=dict)
+    _callers: dict[str, Room] = field(default_factory=dict)  # those that are inside
+    _all: Room = field(default_factory=Room)
+
+    @property
+    def rows(self) -> int:
+        return self._all.rows
+
+    @property
+    def bytes(self) -> int:
+        return self._all.bytes
 
     @contextmanager
-    def enter(self, rows: int, size: int) -> Iterator[None]:
+    def enter(self, rows: int, size: int, caller: str = "") -> Iterator[None]:
         """Room for one request, for as long as it is answered.
 
         Raises:
-            Full: there is none.
+            Full: there is none: CALLER_QUOTA, for this caller; QUEUE_FULL, for anyone.
         """
-        if self.rows and (self.rows + rows > self.max_rows or self.bytes + size > self.max_bytes):
-            raise Full
-        self.rows += rows
-        self.bytes += size
+        weight = self.weights.get(caller, 1.0)
+        own = self._callers.get(caller) or Room()
+        if detail := own.lacks(rows, size, weight * self.caller_rows, weight * self.caller_bytes):
+            raise Full("CALLER_QUOTA", f"of this caller {detail}")
+        if detail := self._all.lacks(rows, size, self.max_rows, self.max_bytes):
+            raise Full("QUEUE_FULL", detail)
+        self._callers[caller] = own
+        own.change(rows, size)
+        self._all.change(rows, size)
         try:
             yield
         finally:
-            self.rows -= rows
-            self.bytes -= size
+            self._all.change(-rows, -size)
+            own.change(-rows, -size)
+            if not own.rows:
+                del self._callers[caller]

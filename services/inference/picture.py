@@ -10,9 +10,9 @@ from torch import nn
 
 from services.inference.engine import Call, Engine, Work
 from services.inference.refusal import invalid
-from services.inference.scheduler import Unit
 from services.inference.served import Answer, Identity
 from services.inference.tensors import Tensor, TensorSpec
+from services.inference.units import Unit
 from shared.bundle import ImageInput
 from shared.nn.heads import calibrate
 from shared.nn.image import prepare
@@ -43,6 +43,9 @@ class ImageDevice:
         logits = self._network(inputs)
         heads = [calibrate(each, self._temperature.get(head, 1.0)) for head, each in logits.items()]
         return list(torch.cat(heads, 1).cpu().numpy())
+
+    def padding(self, units: Sequence[Unit]) -> int:
+        return 0  # every picture is scaled to the network's size
 
 
 class ImageModel:

@@ -19,6 +19,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer
     detail: str
     fields: dict[str, str] = field(default_factory=dict)  # field path -> what is wrong with it
     retry_after: float | None = None  # seconds
+    facts: dict[str, str] = field(default_factory=dict)  # for programs: ErrorInfo's metadata
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
@@ -26,7 +27,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer
     def metadata(self) -> tuple[tuple[str, bytes], ...]:
         """Trailing metadata that holds the same as google.rpc.Status, whose message must be the call's own text."""
         status = status_pb2.Status(code=self.code.value[0], message=str(self))
-        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN))
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.facts))
         if self.fields:
             violation = error_details_pb2.BadRequest.FieldViolation
             violations = [violation(field=path, description=text) for path, text in self.fields.items()]
@@ -46,14 +47,30 @@ def unknown(detail: str) -> Refusal:
     return Refusal(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", detail)
 
 
-def full(detail: str, retry_after: float) -> Refusal:
-    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", detail, retry_after=retry_after)
+def full(reason: str, detail: str, caller: str, retry_after: float) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, reason, detail, retry_after=retry_after, facts={"caller": caller}
+    )
 
 
 def expired() -> Refusal:
     return Refusal(
-        grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before the rows were computed"
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        "the deadline passed, or would have, before the rows were computed",
     )
+
+
+def hopeless(rows: int, seconds: float) -> Refusal:
+    detail = (
+        f"{rows:,} rows take about {seconds:.2g} s, which is more than the deadline leaves; send fewer or wait longer"
+    )
+    return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT", detail)
+
+
+def overloaded(retry_after: float) -> Refusal:
+    detail = "what waits already takes longer than the deadline leaves; nothing was computed"
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", detail, retry_after=retry_after)
 
 
 def broken() -> Refusal:

@@ -1,138 +1,49 @@
-"""What the device does next. No torch and no threads here: time is an argument, so that a simulated device can try it.
+"""What the device does next. No torch, no threads, no clock: time is an argument, so that a simulated device can try it.
 
 Batching needs no timer: while the device works, rows pile up, and the pile is the next batch (after text-embeddings-inference's queue),
-limited by a budget of tokens. Order is by priority; within a priority callers share what there is (start-time fair queueing, Goyal et al.
-1996), and each caller's rows go by deadline. A small share is kept for rows of lesser priority, so that none starves.
+limited by a budget of tokens. Order is by priority; within a priority callers share what there is by weight (start-time fair queueing,
+Goyal et al. 1996), and each caller's rows go by deadline. A small share of the device is kept for each lesser priority, so that none
+starves (deficit round robin, Shreedhar and Varghese 1995, in seconds of the device). Rows that would end late are not computed.
 """
 
-import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any, Protocol
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
-DEFAULT_PRIORITY, LOWEST_PRIORITY = 5, 9  # 1 is the most urgent
-RESERVED = 0.05  # of the device, for what waits behind a higher priority
+from services.inference.filling import Filling
+from services.inference.line import Level
+from services.inference.pace import Pace
+from services.inference.units import Batch, Lane, Unit
 
-
-class Lane(Protocol):
-    """Rows with the same lane can share a forward pass."""
-
-    @property
-    def budget(self) -> int:
-        """The most that one pass may cost: more than it takes to keep the device busy only adds latency."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Unit:
-    """One row."""
-
-    lane: Lane
-    cost: int  # tokens or pixels
-    deadline: float
-    priority: int = DEFAULT_PRIORITY
-    caller: str = ""
-    payload: Any = None  # for the lane
-    owner: Any = None  # for whoever waits for the result: its request, and the row of it
-    index: int = 0
-    arrival: int = 0  # set by the scheduler
-    waiting: bool = False  # set by the scheduler
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Units of one lane, cheapest first, and those whose deadline passed while they waited."""
-
-    lane: Lane
-    units: list[Unit]
-    expired: list[Unit]
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """One caller's rows of one priority, by lane, each lane by deadline."""
-
-    served: float  # virtual time: the cost it was given, counted from the level's time when it joined
-    heaps: dict[Lane, list[tuple[float, int, Unit]]] = field(default_factory=dict)
-
-    def add(self, unit: Unit) -> None:
-        heapq.heappush(self.heaps.setdefault(unit.lane, []), (unit.deadline, unit.arrival, unit))
-
-    def head(self) -> tuple[float, int, Unit]:
-        return min(heap[0] for heap in self.heaps.values())
-
-    def pop(self, lane: Lane) -> None:
-        heapq.heappop(self.heaps[lane])
-        if not self.heaps[lane]:
-            del self.heaps[lane]
-
-    def drop(self, lane: Lane) -> None:
-        """Forgets the rows of this lane that are no longer waiting."""
-        kept = [entry for entry in self.heaps.pop(lane, ()) if entry[2].waiting]
-        if kept:
-            heapq.heapify(kept)
-            self.heaps[lane] = kept
-
-
-@dataclass(slots=True, eq=False)
-class _Level:
-    """The rows of one priority."""
-
-    time: float = 0.0  # virtual
-    lines: dict[str, _Line] = field(default_factory=dict)
-
-    def add(self, unit: Unit) -> None:
-        self.lines.setdefault(unit.caller, _Line(self.time)).add(unit)
-
-    def first(self) -> Unit:
-        return min(self.lines.values(), key=lambda line: (line.served, line.head()[:2])).head()[2]
-
-    def fill(self, lane: Lane, now: float, room: int, batch: Batch) -> int:
-        """Moves rows of `lane` into `batch` while they fit; returns their cost. Into an empty batch the first always fits."""
-        spent = 0
-        turns = [(line.served, i, caller) for i, (caller, line) in enumerate(self.lines.items()) if lane in line.heaps]
-        heapq.heapify(turns)
-        while turns:
-            served, i, caller = turns[0]
-            line = self.lines[caller]
-            unit = line.heaps[lane][0][2]
-            if unit.deadline <= now:
-                batch.expired.append(unit)
-            elif batch.units and spent + unit.cost > room:
-                break
-            else:
-                batch.units.append(unit)
-                spent += unit.cost
-                self.time = served
-                line.served += unit.cost
-            line.pop(lane)
-            if lane in line.heaps:
-                heapq.heapreplace(turns, (line.served, i, caller))
-            else:
-                heapq.heappop(turns)
-                self.forget(caller)
-        return spent
-
-    def forget(self, caller: str) -> None:
-        if not self.lines[caller].heaps:
-            del self.lines[caller]
+RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
+_NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
 class Scheduler:
     """Holds what `Gate` lets in, so it needs no limit of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Mapping[str, float] = _NO_WEIGHTS) -> None:
+        """weights: caller -> its share of the device beside others'; 1 where there is none."""
         self.waiting = 0  # rows
         self.cost = 0  # of those
-        self._levels: dict[int, _Level] = {}
+        self._weigh: Callable[[str], float] = lambda caller: weights.get(caller, 1.0)
+        self._levels: dict[int, Level] = {}
         self._arrivals = count()
-        self._reserve = 0.0  # cost owed to what waits behind a higher priority
+        self._credit: dict[
+            int, float
+        ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
+        self._paces: WeakKeyDictionary[Lane, Pace] = (
+            WeakKeyDictionary()
+        )  # a lane that is unloaded must not be held here
 
     def add(self, units: Sequence[Unit]) -> None:
         for unit in units:
             unit.arrival, unit.waiting = next(self._arrivals), True
-            self._levels.setdefault(unit.priority, _Level()).add(unit)
+            level = self._levels.get(unit.priority)
+            if level is None:
+                level = self._levels[unit.priority] = Level(self._weigh)
+            level.add(unit)
             self.cost += unit.cost
         self.waiting += len(units)
 
@@ -140,49 +51,89 @@ class Scheduler:
         """Their caller has left; those already taken are not waited for here any more, which is fine."""
         gone = [unit for unit in units if unit.waiting]
         self._settle(gone)
-        for priority, caller, lane in {(unit.priority, unit.caller, unit.lane) for unit in gone}:
-            level = self._levels[priority]
-            level.lines[caller].drop(lane)
-            level.forget(caller)
+        for priority in {unit.priority for unit in gone}:
+            self._levels[priority].drop([unit for unit in gone if unit.priority == priority])
             self._forget(priority)
+
+    def learn(self, lane: Lane, cost: int, seconds: float) -> None:
+        """A pass of this cost took this long: what it is that later ones are expected to take."""
+        self._pace(lane).learn(cost, seconds)
+
+    def backlog(self) -> float:
+        """Seconds of the device that all waiting rows take; a guess while nothing is known."""
+        return sum(self._seconds(level.cost) for level in self._levels.values())
+
+    def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
+        """For rows of one request that are not yet added: (seconds that certainly go before them, seconds that they take), at the least.
+
+        Before them go all of higher priorities, and their caller's own whose deadlines are no later; but the small share that each
+        priority keeps is theirs in any case. What other callers of their priority have waiting does not count: callers share.
+        """
+        one = units[0]
+        own = 0.0
+        level = self._levels.get(one.priority)
+        line = level.lines.get(one.caller) if level else None
+        if line is not None and line.latest <= one.deadline:
+            own = self._known_seconds(line.cost)
+        higher = sum(self._known_seconds(level.cost) for p, level in self._levels.items() if p < one.priority)
+        costs: dict[Lane, int] = {}
+        for unit in units:
+            costs[unit.lane] = costs.get(unit.lane, 0) + unit.cost
+        return min(own + higher, own / RESERVED), self._known_seconds(costs)
 
     def take(self, now: float) -> Batch | None:
         """The next batch: at most its lane's budget in cost, or a single row that costs more. None: nothing waits.
 
-        Every row whose turn has come is in `units` or, too late, in `expired`; none is in both.
+        Every row whose turn has come is in `units` or, because it would end late, in `shed`; none is in both.
         """
         if not self._levels:
             return None
         order = sorted(self._levels)
-        top, rest = order[0], order[1:]
-        lead = self._owed(rest) if rest and self._reserve > 0 else None
-        lane = (lead or self._levels[top].first()).lane
-        batch, budget, spent = Batch(lane, [], []), lane.budget, 0
-        if lead is not None:
-            share = int(self._reserve) if lane == self._levels[top].first().lane else budget
-            spent = self._fill(lead.priority, now, min(share, budget), batch)
-            self._reserve -= spent
+        behind = order[1:]
+        owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
+        lane = self._levels[owed[0] if owed else order[0]].first().lane
+        pace = self._pace(lane)
+        filling = Filling(lane, pace, now, lane.budget)
+        elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
+        for priority in owed:
+            before = filling.spent
+            self._fill(filling, priority, lane.budget if elsewhere else self._credit[priority] / pace.share(1))
+            self._credit[priority] -= pace.share(filling.spent - before)
         for priority in order:
-            cost = self._fill(priority, now, budget - spent, batch)
-            spent += cost
-            if priority == top:
-                self._reserve = min(self._reserve + RESERVED * cost, budget) if rest else 0.0
-        batch.units.sort(key=lambda unit: unit.cost)
-        return batch
+            self._fill(filling, priority, lane.budget)
+        self._grant(behind, pace.share(filling.spent), pace.share(lane.budget))
+        if not filling.units and any(unit.deadline > now for unit in filling.shed):
+            pace.fade()
+        return Batch(lane, sorted(filling.units, key=lambda unit: unit.cost), filling.shed)
 
-    def _owed(self, priorities: Sequence[int]) -> Unit:
-        return min((self._levels[priority].first() for priority in priorities), key=lambda unit: unit.arrival)
-
-    def _fill(self, priority: int, now: float, room: int, batch: Batch) -> int:
+    def _fill(self, filling: Filling, priority: int, room: float) -> None:
         level = self._levels.get(priority)
         if level is None:
-            return 0
-        before = len(batch.units), len(batch.expired)
-        cost = level.fill(batch.lane, now, room, batch)
-        self._settle(batch.units[before[0] :])
-        self._settle(batch.expired[before[1] :])
+            return
+        units, shed = len(filling.units), len(filling.shed)
+        level.fill(filling, room)
+        self._settle(filling.units[units:])
+        self._settle(filling.shed[shed:])
         self._forget(priority)
-        return cost
+
+    def _grant(self, behind: Iterable[int], seconds: float, most: float) -> None:
+        """Of a pass of so many seconds, each priority that waited behind another is owed its share, up to a pass; debts are worked off."""
+        waited = set(behind)
+        for priority in waited | set(self._credit):
+            credit = self._credit.get(priority, 0.0) + RESERVED * seconds
+            self._credit[priority] = min(credit, most if priority in waited else 0.0)
+
+    def _pace(self, lane: Lane) -> Pace:
+        pace = self._paces.get(lane)
+        if pace is None:
+            pace = self._paces[lane] = Pace(lane.budget)
+        return pace
+
+    def _seconds(self, costs: Mapping[Lane, int]) -> float:
+        return sum(self._pace(lane).share(cost) for lane, cost in costs.items() if cost)
+
+    def _known_seconds(self, costs: Mapping[Lane, int]) -> float:
+        return self._seconds({lane: cost for lane, cost in costs.items() if self._pace(lane).known})
 
     def _settle(self, units: Sequence[Unit]) -> None:
         for unit in units:

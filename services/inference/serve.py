@@ -18,6 +18,7 @@ from grpc_health.v1.health import aio as health_aio
 
 from protos.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server as add_servicer
 from services.inference.engine import Engine
+from services.inference.gate import Gate
 from services.inference.lifecycle import Lifecycle
 from services.inference.load import Loader
 from services.inference.registry import Registry
@@ -52,7 +53,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     importing = asyncio.ensure_future(asyncio.to_thread(preload, settings.models))
     health = health_aio.HealthServicer()
-    registry, engine = Registry(), Engine()
+    registry, engine = Registry(), open_engine(settings)
 
     async def announce(model: str) -> None:
         await health.set(model, _SERVING)
@@ -78,6 +79,12 @@ async def serve(settings: Settings) -> None:
             await importing
     finally:
         await engine.stop()
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Not yet started."""
+    gate = Gate(caller_rows=settings.caller_rows, caller_bytes=settings.caller_bytes, weights=settings.caller_weights)
+    return Engine(gate)
 
 
 @asynccontextmanager

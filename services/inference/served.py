@@ -20,7 +20,8 @@ ROW_ERROR = TensorSpec("row_error", "BYTES", optional=True)
 class Answer:
     """tensors: every output that the model can give. errors: row -> "CODE: why", for rows that could not be answered.
 
-    The durations are in seconds: waiting for the device, preparing the input, computing.
+    The durations are in seconds: waiting for the device, preparing the input, computing, looking into the cache (None: there is none).
+    repeatable: the same version would answer the same rows with the same again. recalled: rows that were not computed, but in the cache.
     """
 
     tensors: dict[str, Tensor]
@@ -29,6 +30,9 @@ class Answer:
     preparing: float = 0.0
     computing: float = 0.0
     on_device: bool = True
+    repeatable: bool = True
+    recalled: int = 0
+    recalling: float | None = None
 
 
 class Served(Protocol):

@@ -6,21 +6,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from opentelemetry.trace import SpanKind
 
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
-from services.inference import metrics, refusal
-from services.inference.calls import Context, read_call
-from services.inference.engine import Call, Engine
+from services.inference import metrics, recall, refusal
+from services.inference.cache import Cache
+from services.inference.calls import Context, read_call, read_caller
+from services.inference.engine import Call, Device, Engine
 from services.inference.gate import Full
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
-from services.inference.scheduler import Batch
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
 from services.inference.tensors import TensorSpec, check, choose, read, write
+from services.inference.units import Batch
 from shared import telemetry
 from shared.settings import Settings
 
@@ -32,6 +33,7 @@ EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "prio
 class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, registry: Registry, engine: Engine, settings: Settings) -> None:
         self._registry, self._engine, self._settings = registry, engine, settings
+        self._cache = Cache(settings.cache_bytes)
         engine.on_batch = self._count_pass
 
     async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:  # noqa: N802
@@ -39,6 +41,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             with _span("ModelInfer", context):
                 return await self._infer(request, context)
         except Refusal as refused:
+            _count_refusal(refused, context)
             await _abort(context, refused)
 
     async def ModelStreamInfer(  # noqa: N802
@@ -73,6 +76,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             with _span("ModelStreamInfer", context):
                 return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context))
         except Refusal as refused:
+            _count_refusal(refused, context)
             failed = oip.ModelInferResponse(model_name=request.model_name, id=request.id)
             return oip.ModelStreamInferResponse(error_message=str(refused), infer_response=failed)
 
@@ -104,11 +108,10 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             raise refusal.expired()
         gate = self._engine.gate
         try:
-            with gate.enter(rows, request.ByteSize()):
-                answer = await served.answer(rows, read(request), call)
-        except Full:
-            detail = f"{gate.rows:,} rows are waiting; the limit is {gate.max_rows:,}"
-            raise refusal.full(detail, self._engine.drain_time()) from None
+            with gate.enter(rows, request.ByteSize(), call.caller):
+                answer = await recall.answer(self._cache, served, rows, read(request), call, outputs)
+        except Full as full:
+            raise refusal.full(full.reason, full.detail, call.caller, self._engine.drain_time()) from None
         if answer.errors and ROW_ERROR not in outputs:
             row, why = min(answer.errors.items())
             reason, _, detail = why.partition(": ")
@@ -117,12 +120,22 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             )
         if not answer.on_device:
             self._registry.record(served).passed(rows, 0.0)
+        if answer.recalling is not None:
+            for hit, count in ((True, answer.recalled), (False, rows - answer.recalled)):
+                metrics.recalled.add(count, {"tidemill.model": served.name, "tidemill.hit": hit})
         return rows, answer
 
     def _count_pass(self, batch: Batch, seconds: float) -> None:
-        metrics.passes.record(seconds)
-        metrics.rows.record(len(batch.units))
         metrics.waiting.set(self._engine.waiting)
+        for priority, count in Counter(unit.priority for unit in batch.shed).items():
+            metrics.shed.add(count, {"tidemill.priority": priority})
+        if not batch.units:
+            return
+        metrics.passes.record(seconds)
+        metrics.busy.add(seconds)
+        metrics.rows.record(len(batch.units))
+        padding = cast(Device, batch.lane).padding(batch.units)
+        metrics.padding.record(padding / (batch.cost + padding))
         for served, rows in Counter(unit.owner.model for unit in batch.units).items():
             self._registry.record(served).passed(rows, seconds)
 
@@ -184,6 +197,11 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             return self._registry.find(request.name, request.version)
         except Refusal as refused:
             await _abort(context, refused)
+
+
+def _count_refusal(refused: Refusal, context: Context) -> None:
+    caller = metrics.name_caller(read_caller(context))
+    metrics.refused.add(1, {"tidemill.caller": caller, "tidemill.reason": refused.reason})
 
 
 async def _abort(context: Context, refused: Refusal) -> NoReturn:

@@ -12,8 +12,8 @@ class Duration:
     count: int = 0
     seconds: float = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.count += 1
+    def add(self, seconds: float, count: int = 1) -> None:
+        self.count += count
         self.seconds += seconds
 
     def message(self) -> oip.StatisticDuration:
@@ -22,7 +22,8 @@ class Duration:
 
 @dataclass(slots=True)
 class Record:
-    """One version. `rows` counts rows of successful calls, `passes` what the device did for it, by rows of this version."""
+    """One version. `rows` counts rows of successful calls that were computed, `passes` what the device did for it, by rows of this
+    version; `hits` and `misses` count rows that the cache had, and had not: `rows + hits` are all rows of successful calls."""
 
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
@@ -30,17 +31,24 @@ class Record:
     preparing: Duration = field(default_factory=Duration)
     computing: Duration = field(default_factory=Duration)
     writing: Duration = field(default_factory=Duration)
+    hits: Duration = field(default_factory=Duration)
+    misses: Duration = field(default_factory=Duration)
     passes: dict[int, Duration] = field(default_factory=dict)
     rows: int = 0
     last: int = 0  # milliseconds since 1970
 
     def succeed(self, answer: Answer, rows: int, seconds: float, writing: float) -> None:
         self.success.add(seconds)
-        self.queue.add(answer.waited)
-        self.preparing.add(answer.preparing)
-        self.computing.add(answer.computing)
+        computed = rows - answer.recalled
+        if computed:
+            self.queue.add(answer.waited)
+            self.preparing.add(answer.preparing)
+            self.computing.add(answer.computing)
+        if answer.recalling is not None:
+            self.hits.add(answer.recalling * answer.recalled / rows, answer.recalled)
+            self.misses.add(answer.recalling * computed / rows, computed)
         self.writing.add(writing)
-        self.rows += rows
+        self.rows += computed
         self.last = int(time.time() * 1000)
 
     def passed(self, rows: int, seconds: float) -> None:
@@ -54,6 +62,8 @@ class Record:
             compute_input=self.preparing.message(),
             compute_infer=self.computing.message(),
             compute_output=self.writing.message(),
+            cache_hit=self.hits.message(),
+            cache_miss=self.misses.message(),
         )
         batches = (
             oip.InferBatchStatistics(batch_size=rows, compute_infer=duration.message())

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from services.inference.engine import Call, Engine, Work
-from services.inference.scheduler import Unit
 from services.inference.sentences import INPUTS, Sentences, read_sentences
 from services.inference.served import TRUNCATED, Answer, Identity
 from services.inference.tensors import Tensor
+from services.inference.units import Unit
 from shared.nn.heads import Heads, calibrate
 from shared.nn.tokens import Tokenizer, Tokens, pack
 
@@ -30,6 +30,7 @@ class EncoderDevice:
         self.tokenizer, self.width, self.device = tokenizer, width, device
         self.budget = BUDGET[device.type]
         self._network = network.to(device)
+        self._pads = bool(getattr(network, "pads", False))
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
@@ -45,6 +46,15 @@ class EncoderDevice:
             for row, vector in zip(rows, vectors, strict=True):
                 results[row] = vector
         return results
+
+    def padding(self, units: Sequence[Unit]) -> int:
+        """Tokens: none where texts are packed, but architectures that are not our own pad to the longest."""
+        return _pad(units) if self._pads else 0
+
+
+def _pad(units: Sequence[Unit]) -> int:
+    costs = [unit.cost for unit in units]
+    return len(costs) * max(costs) - sum(costs)
 
 
 _NOTHING = np.zeros(0, np.float32)

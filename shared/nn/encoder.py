@@ -35,6 +35,7 @@ class Pooled(nn.Module):
     def __init__(self, body: nn.Module, pooling: str, target: int | None = None) -> None:
         super().__init__()
         self.body, self.pooling, self.target = body, pooling, target
+        self.pads = bool(getattr(body, "pads", False))  # it computes more than the tokens that it is given
 
     def forward(self, packed: Packed) -> Tensor:
         hidden = self.body(packed)

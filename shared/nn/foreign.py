@@ -14,6 +14,8 @@ class Foreign(nn.Module):
     The folder is a verified bundle: nothing is fetched, only safetensors are read and no code in the folder is run.
     """
 
+    pads = True  # to the longest of a batch
+
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.model = AutoModel.from_pretrained(

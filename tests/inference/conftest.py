@@ -16,7 +16,7 @@ from services.inference.engine import Engine
 from services.inference.lifecycle import Lifecycle
 from services.inference.load import Loader
 from services.inference.registry import Registry
-from services.inference.serve import MAX_MESSAGE_BYTES, listening
+from services.inference.serve import MAX_MESSAGE_BYTES, listening, open_engine
 from shared.settings import Settings
 from tests.inference.bundles import publish_encoder, publish_prior, publish_text
 
@@ -94,7 +94,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]:
-    registry, engine, health = Registry(), Engine(), health_aio.HealthServicer()
+    registry, engine, health = Registry(), open_engine(settings), health_aio.HealthServicer()
 
     async def announce(model: str) -> None:
         await health.set(model, health_pb2.HealthCheckResponse.SERVING)

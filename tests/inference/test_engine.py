@@ -11,9 +11,8 @@ import grpc
 import pytest
 
 from services.inference.engine import Call, Engine, Work
-from services.inference.gate import Full, Gate
 from services.inference.refusal import Refusal
-from services.inference.scheduler import Unit
+from services.inference.units import Unit
 
 
 @dataclass(eq=False)
@@ -32,6 +31,9 @@ class Device:
         if any(self.fails(payload) for payload in payloads):
             raise RuntimeError("out of memory")
         return [2 * payload for payload in payloads]
+
+    def padding(self, units: Sequence[Unit]) -> int:
+        return 0
 
 
 @pytest.fixture
@@ -142,18 +144,3 @@ async def test_a_dead_device_thread_is_known(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.wait_for(engine.fault, 30)
     waiting.cancel()
     await engine.stop()
-
-
-def test_the_gate_is_bounded() -> None:
-    """Rows and bytes; what left makes room; one request larger than the gate enters alone."""
-    gate = Gate(max_rows=10, max_bytes=100)
-    with gate.enter(6, 10):
-        with pytest.raises(Full), gate.enter(5, 10):
-            pass
-        with pytest.raises(Full), gate.enter(1, 91):
-            pass
-        with gate.enter(4, 90):
-            assert (gate.rows, gate.bytes) == (10, 100)
-    assert (gate.rows, gate.bytes) == (0, 0)
-    with gate.enter(50, 500), pytest.raises(Full), gate.enter(1, 1):
-        pass

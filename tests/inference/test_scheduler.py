@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inference.scheduler import Batch, Scheduler, Unit
+from services.inference.scheduler import Scheduler
+from services.inference.units import Batch, Unit
 
 NEVER = 1e9
 
@@ -78,7 +79,7 @@ def test_what_is_too_late_is_shed_before_compute() -> None:
     scheduler.add([*dead, alive])
     batch = scheduler.take(10.0)
     assert batch is not None
-    assert (batch.units, batch.expired) == ([alive], dead)
+    assert (batch.units, batch.shed) == ([alive], dead)
     assert scheduler.waiting == 0
 
 
@@ -176,12 +177,12 @@ def test_every_row_ends_exactly_once(arrivals: list[Arrival]) -> None:
         if batch is None:
             now = coming[index].at if index < len(units) else now
             continue
-        assert batch.units or batch.expired
+        assert batch.units or batch.shed
         cost = sum(each.cost for each in batch.units)
         assert cost <= batch.lane.budget or len(batch.units) == 1
         assert all(each.lane == batch.lane and each.deadline > now for each in batch.units)
-        assert all(each.deadline <= now for each in batch.expired)
-        ends.update(id(each) for each in [*batch.units, *batch.expired])
+        assert all(each.deadline <= now for each in batch.shed)
+        ends.update(id(each) for each in [*batch.units, *batch.shed])
         now += cost / 100
     assert scheduler.cost == 0
     assert ends == Counter(id(each) for each in units)

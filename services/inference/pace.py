@@ -1,0 +1,75 @@
+"""How long a pass takes, learned from those that were made. There is no clock here: seconds come in as they were measured."""
+
+from dataclasses import dataclass
+
+COLD = 2  # first passes of a lane, which allocate and compile, and so tell nothing
+KNOWN = 4  # passes that it takes to estimate from
+MEMORY = 0.95  # what a pass still counts for at the next one
+HICCUP = (
+    4.0  # a pass that took longer than this many times the expected counts as that: one pause must not close the lane
+)
+MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
+GUESS = 0.1  # seconds that a full pass is taken for while nothing is known, where lanes are weighed against each other
+
+
+@dataclass(slots=True)
+class Pace:
+    """Seconds as `fixed + each * cost`, by least squares that forgets; the deviation as in TCP's timer (Jacobson 1988)."""
+
+    budget: int
+    passes: int = 0
+    fixed: float = 0.0
+    each: float = 0.0
+    deviation: float = 0.25  # mean, relative
+    _weight: float = 0.0
+    _x: float = 0.0
+    _y: float = 0.0
+    _xx: float = 0.0
+    _xy: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        return self.passes >= COLD + KNOWN
+
+    def learn(self, cost: int, seconds: float) -> None:
+        """One pass of this cost took this long."""
+        self.passes += 1
+        if self.passes <= COLD:
+            return
+        expected = self.fixed + self.each * cost
+        if self.known and expected > 0:
+            seconds = min(seconds, HICCUP * expected)
+            self.deviation += 0.1 * (abs(seconds / expected - 1) - self.deviation)
+        self._weight = MEMORY * self._weight + 1
+        self._x = MEMORY * self._x + cost
+        self._y = MEMORY * self._y + seconds
+        self._xx = MEMORY * self._xx + cost * cost
+        self._xy = MEMORY * self._xy + cost * seconds
+        self._fit()
+
+    def seconds(self, cost: float) -> float:
+        """That a pass of this cost takes at most, as far as can be told; 0 while nothing is known."""
+        return (self.fixed + self.each * cost) * (1 + MARGIN * self.deviation) if self.known else 0.0
+
+    def room(self, seconds: float) -> float:
+        """The cost of the largest pass that ends within this time; anything while nothing is known."""
+        if not self.known:
+            return float("inf")
+        return (seconds / (1 + MARGIN * self.deviation) - self.fixed) / self.each
+
+    def share(self, cost: float) -> float:
+        """Seconds of the device that rows of this cost take, beside others in a full pass: in these, lanes can be compared."""
+        return cost * (self.each if self.known else GUESS / self.budget)
+
+    def fade(self) -> None:
+        """Nothing could be computed in time, says the estimate. Then nothing corrects it either, so it must not last."""
+        for name in ("fixed", "each", "_y", "_xy"):
+            setattr(self, name, 0.9 * getattr(self, name))
+
+    def _fit(self) -> None:
+        x, y = self._x / self._weight, self._y / self._weight
+        spread = self._xx / self._weight - x * x
+        self.each = (self._xy / self._weight - x * y) / spread if spread > 1e-3 * x * x else 0.0
+        self.fixed = y - self.each * x
+        if self.each <= 0 or self.fixed < 0:  # passes too alike to tell one from the other, or all noise
+            self.each, self.fixed = max(y, 1e-9) / max(x, 1.0), 0.0

@@ -1,0 +1,45 @@
+"""What the scheduler moves about: rows, the lanes they share, and the batches they end in."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+DEFAULT_PRIORITY, LOWEST_PRIORITY = 5, 9  # 1 is the most urgent
+
+
+class Lane(Hashable, Protocol):
+    """Rows with the same lane can share a forward pass."""
+
+    @property
+    def budget(self) -> int:
+        """The most that one pass may cost: more than it takes to keep the device busy only adds latency."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """One row."""
+
+    lane: Lane
+    cost: int  # tokens or pixels
+    deadline: float
+    priority: int = DEFAULT_PRIORITY
+    caller: str = ""
+    payload: Any = None  # for the lane
+    owner: Any = None  # for whoever waits for the result: its request, and the row of it
+    index: int = 0
+    arrival: int = 0  # set by the scheduler
+    waiting: bool = False  # set by the scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Units of one lane, cheapest first, and those that are not computed because they would come too late."""
+
+    lane: Lane
+    units: list[Unit]
+    shed: list[Unit]
+
+    @property
+    def cost(self) -> int:
+        return sum(unit.cost for unit in self.units)

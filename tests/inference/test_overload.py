@@ -1,0 +1,116 @@
+"""More comes than the device can do: what is promised then, in simulated time."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.inference.scheduler import Scheduler
+from tests.inference.simulation import Device, Lane, Stream
+
+STAT, NORMAL, BATCH = 1, 5, 9
+
+
+def overload(device: Device, times: float, passes: float) -> list[Stream]:
+    """`times` what the device can do, a fifth of it STAT, the rest half and half; STAT's patience is so many full passes."""
+    load, lane = times * device.capacity(), Lane()
+    whole = device.fixed + device.each * lane.budget
+    return [
+        Stream(0.2 * load, passes * whole, STAT, "ward"),
+        Stream(0.4 * load, 2 * passes * whole, NORMAL, "desk"),
+        Stream(0.4 * load, 20 * passes * whole, BATCH, "archive", rows=32),
+    ]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    times=st.floats(2.0, 3.0),
+    passes=st.floats(4.0, 12.0),
+    fixed=st.floats(0.0, 0.02),
+    noise=st.floats(0.0, 0.1),
+)
+def test_three_times_too_much_costs_the_urgent_nothing(
+    seed: int, times: float, passes: float, fixed: float, noise: float
+) -> None:
+    """99 % of STAT in time, no expired row computed, hardly a row computed for nothing, a twentieth for the lowest priority."""
+    device = Device(fixed=fixed, noise=noise)
+    ended = device.run(overload(device, times, passes), until=10.0, seed=seed)
+    assert ended.rate("answered", STAT) >= 0.99
+    assert ended.cost[BATCH] >= 0.05 * ended.cost.total()
+    assert ended.count("late") <= 0.01 * sum(ended.rows.values())
+
+
+def test_shedding_keeps_passes_full() -> None:
+    """In a queue that is too long every row is in a hurry; the device still does nearly all that it can."""
+    device = Device()
+    ended = device.run([Stream(3 * device.capacity(), 1.0)], until=30.0)
+    assert np.median(ended.passes) > 0.9 * Lane().budget
+    assert ended.count("late") <= 0.02 * ended.count("answered")
+    assert ended.cost.total() > 0.9 * device.capacity() * ended.busy
+    assert ended.rate("answered") > 0.3
+
+
+def test_what_cannot_be_done_is_refused_at_the_door() -> None:
+    """One caller's queue stays as long as its deadlines allow; the rest is told at once instead of at its deadline."""
+    device = Device()
+    ended = device.run([Stream(3 * device.capacity(), 1.0)], until=30.0)
+    gone = ended.count("refused") + ended.count("shed") + ended.count("expired")
+    assert ended.count("refused") > 0.8 * gone
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+def test_a_flood_at_most_doubles_what_others_wait(rows: int) -> None:
+    """Before it, another caller's requests of 64 rows keep the device two fifths busy; then they are ten times as many."""
+    lane = Lane(budget=256)
+    whole = Device().capacity(lane)
+    modest = Stream(0.2 * whole, 10.0, caller="modest", rows=rows, lane=lane)
+    calm, flood = (Stream(load * whole, 10.0, caller="other", rows=64, lane=lane) for load in (0.4, 4.0))
+    before, during = (Device().run([modest, other], until=60.0) for other in (calm, flood))
+    assert during.count("refused", caller="other") > 0
+    assert during.rate("answered", caller="modest") == 1.0
+    assert np.quantile(during.took["modest"], 0.99) <= 2 * np.quantile(before.took["modest"], 0.99)
+
+
+def test_a_flood_does_not_shed_what_others_have_in_a_hurry() -> None:
+    """Their deadlines leave a pass and a half: passes are cut short for them, not for the flood."""
+    device, lane = Device(), Lane()
+    whole = lane.budget / device.capacity()
+    modest = Stream(0.05 * device.capacity(), 1.6 * whole, caller="modest", rows=1)
+    flood = Stream(4.0 * device.capacity(), 20 * whole, caller="other", rows=64)
+    ended = device.run([modest, flood], until=60.0)
+    assert ended.rate("answered", caller="modest") > 0.9
+    assert ended.cost.total() > 0.85 * device.capacity() * ended.busy
+
+
+def test_weights_divide_the_device() -> None:
+    """Both want all of it; one is to have three times the other's."""
+    device = Device(scheduler=Scheduler({"heavy": 3.0}))
+    both = [Stream(3 * device.capacity(), 5.0, caller=caller) for caller in ("heavy", "light")]
+    ended = device.run(both, until=60.0)
+    assert ended.count("answered", caller="heavy") / ended.count("answered", caller="light") == pytest.approx(
+        3, rel=0.1
+    )
+
+
+def test_lanes_are_weighed_in_time_not_in_their_own_units() -> None:
+    """A caller whose rows cost pixels gets no less of the device than one whose rows cost tokens."""
+    scheduler = Scheduler()
+    texts, images = Lane("texts", 1000), Lane("images", 1_000_000)
+    for _ in range(10):
+        for lane in (texts, images):
+            scheduler.learn(lane, lane.budget, 0.1)
+    device = Device(scheduler=scheduler, fixed=0.0)
+    streams = [Stream(1e9, 10.0, caller="a", lane=texts, rows=64), Stream(1e9, 10.0, caller="b", lane=images, rows=64)]
+    random = np.random.default_rng(0)
+    for stream in streams:
+        for _, units in zip(range(200), stream.arrivals(10.0, random), strict=False):
+            for unit in units[1]:
+                unit.cost *= stream.lane.budget // 1000
+            scheduler.add(units[1])
+    given_to = {"a": 0, "b": 0}
+    for _ in range(100):
+        batch = device.scheduler.take(0.0)
+        assert batch is not None
+        given_to[batch.units[0].caller] += batch.cost * 1000 // batch.lane.budget
+    assert given_to["a"] == pytest.approx(given_to["b"], rel=0.1)
