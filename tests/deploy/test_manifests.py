@@ -145,6 +145,12 @@ def test_the_compose_file_is_valid() -> None:
     )
 
 
+def test_the_compose_file_runs_on_older_docker() -> None:
+    """Docker before 25, which Debian 12 has, makes no container whose health check has a start_interval."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert [name for name, each in services.items() if "start_interval" in each.get("healthcheck", {})] == []
+
+
 def test_the_compose_file_is_hardened_and_on_loopback() -> None:
     """Our own containers run with a read-only root and no capabilities, and nothing listens beyond this machine."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
