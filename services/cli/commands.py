@@ -19,6 +19,7 @@ COMMANDS = {
     "feedback": "feedback.feedback",
     "train": "train.train",
     "models": "models.models",
+    "conformance": "conformance.command.conformance",
     "rebuild-redis": "rebuild.rebuild_redis",
     "provision": "provision.provision",
     "health": "health.health",

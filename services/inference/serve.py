@@ -21,6 +21,7 @@ from services.inference.engine import Engine
 from services.inference.gate import Gate
 from services.inference.lifecycle import Lifecycle
 from services.inference.load import Loader
+from services.inference.reading import Readers
 from services.inference.registry import Registry
 from services.inference.servicer import SERVICE, Servicer
 from shared.bundle import SPEC
@@ -97,7 +98,7 @@ async def listening(
         SystemExit: the address cannot be listened on.
     """
     server = grpc.aio.server(options=OPTIONS)
-    add_servicer(Servicer(registry, engine, settings), server)  # type: ignore[no-untyped-call]
+    add_servicer(Servicer(registry, engine, settings), Readers(server))  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     await health.set(LIVE, _SERVING)
     for service in ("", SERVICE):

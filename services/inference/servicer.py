@@ -17,6 +17,7 @@ from services.inference.cache import Cache
 from services.inference.calls import Context, read_call, read_caller
 from services.inference.engine import Call, Device, Engine
 from services.inference.gate import Full
+from services.inference.reading import unreadable
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
@@ -71,7 +72,9 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             for each in (reader, *working):
                 each.cancel()
 
-    async def _streamed(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelStreamInferResponse:
+    async def _streamed(self, request: oip.ModelInferRequest | None, context: Context) -> oip.ModelStreamInferResponse:
+        if request is None:
+            return oip.ModelStreamInferResponse(error_message=str(unreadable()))
         try:
             with _span("ModelStreamInfer", context):
                 return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context))

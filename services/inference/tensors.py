@@ -26,7 +26,8 @@ _TYPES: dict[str, tuple[str, str]] = {  # datatype -> (little-endian numpy type,
     "UINT16": ("<u2", "uint_contents"),
     "UINT32": ("<u4", "uint_contents"),
     "UINT64": ("<u8", "uint64_contents"),
-    "FP16": ("<f2", ""),  # the protocol has no typed field for it: raw only
+    "FP16": ("<f2", ""),  # the protocol has no typed field for 16-bit floats: raw only
+    "BF16": ("<u2", ""),  # as its bits: numpy has no such type
     "FP32": ("<f4", "fp32_contents"),
     "FP64": ("<f8", "fp64_contents"),
     "BYTES": ("", "bytes_contents"),
@@ -126,7 +127,7 @@ def _raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Tensor:
     if len(raw) != expected:
         detail = f"{len(raw):,} raw bytes; shape and datatype make {expected:,}"
         raise invalid("CONTENTS_MISMATCH", _path(tensor), detail)
-    if tensor.datatype == "BOOL" and max(raw) > 1:
+    if tensor.datatype == "BOOL" and np.frombuffer(raw, "u1").max() > 1:
         raise invalid("VALUE_OUT_OF_RANGE", _path(tensor), "a BOOL is a byte of 0 or 1")
     return np.frombuffer(raw, kind).reshape(tensor.shape)
 

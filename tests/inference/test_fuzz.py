@@ -1,0 +1,90 @@
+"""Thousands of bad requests: each is refused for what is wrong with it, and none harms another."""
+
+import os
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from bench.fuzz import attack, judge_answer
+from bench.mutate import good, mutate
+from bench.small import make
+from protos import inference_pb2 as oip
+from shared.settings import Settings
+from tests.inference.conftest import Running, serving, until
+
+REQUESTS = int(os.environ.get("TIDEMILL_FUZZ_REQUESTS", "3000"))
+SEED = int(os.environ.get("TIDEMILL_FUZZ_SEED", "11"))
+
+
+@pytest.fixture
+async def three_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    """Two text models and an image model that all compute, and remember nothing."""
+    monkeypatch.setenv("TIDEMILL_CACHE_BYTES", "0")
+    store = tmp_path / "models"
+    async with serving(Settings(models=store), make(tmp_path, store)) as server:
+        await until(lambda: server.registry.ready or server.lifecycle.done())
+        yield server
+
+
+async def test_bad_requests_harm_nobody(three_networks: Running) -> None:
+    """Statuses of ours alone, each with a reason, bad input with its field; good requests between them have their usual answers."""
+    tally = await attack(three_networks.address, REQUESTS, SEED)
+    assert tally.wrong == []
+    assert tally.neighbours >= REQUESTS // 12
+    assert sum(tally.statuses.values()) == REQUESTS
+    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} <= set(tally.statuses)
+    assert three_networks.engine.gate.rows == three_networks.engine.gate.bytes == three_networks.engine.waiting == 0
+
+
+async def test_damage_to_one_field_is_refused_by_its_name(three_networks: Running) -> None:
+    """The field that is named is the one that was changed."""
+    for field, change in {
+        "inputs[text]": lambda request: setattr(request.inputs[0], "datatype", "FP32"),
+        "raw_input_contents": lambda request: request.raw_input_contents.append(b""),
+        "parameters[priority]": lambda request: setattr(request.parameters["priority"], "uint64_param", 99),
+        "outputs[nothing]": lambda request: request.outputs.add(name="nothing"),
+    }.items():
+        request = oip.ModelInferRequest(model_name="intent")
+        request.inputs.add(name="text", datatype="BYTES", shape=[1])
+        request.raw_input_contents.append(b"\x04\0\0\0card")
+        change(request)
+        with pytest.raises(grpc.aio.AioRpcError, match=field.replace("[", r"\[")) as caught:
+            await three_networks.stub.ModelInfer(request)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_is_no_message_is_refused_and_does_not_end_a_stream(three_networks: Running) -> None:
+    """INVALID_ARGUMENT for a call, an error of its own within a stream; no exception's text goes out."""
+    garbage = b"\x0a\xff\xff"
+    fine = oip.ModelInferRequest(model_name="intent", id="8")
+    fine.inputs.add(name="text", datatype="BYTES", shape=[1])
+    fine.raw_input_contents.append(b"\x04\0\0\0card")
+    async with grpc.aio.insecure_channel(three_networks.address) as channel:
+        for method in ("ModelInfer", "ModelReady", "ModelMetadata", "ModelStatistics"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(garbage)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert caught.value.details() == "MESSAGE_UNREADABLE: message: these bytes are no message of this method"
+        stream = channel.stream_stream(
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            response_deserializer=oip.ModelStreamInferResponse.FromString,
+        )
+        answers = [each async for each in stream(iter([garbage, fine.SerializeToString()]))]
+    assert answers[0].error_message.startswith("MESSAGE_UNREADABLE: ")
+    assert answers[1].infer_response.id == "8"
+
+
+def test_the_same_seed_makes_the_same_requests() -> None:
+    """A failure can be repeated from its seed; what is good is good, and hardly anything mutated is."""
+    assert [mutate(random.Random(5)) for _ in range(3)] == [mutate(random.Random(5)) for _ in range(3)]
+    chance = random.Random(7)
+    made = [mutate(chance) for _ in range(300)]
+    assert len(set(made)) == 300
+    request = good(chance)
+    wrong = oip.ModelInferResponse(id=request.id)
+    wrong.outputs.add(name="intent.probabilities", datatype="FP32", shape=[request.inputs[0].shape[0] + 1, 1])
+    wrong.raw_output_contents.append(b"")
+    assert "rows" in judge_answer(request.SerializeToString(), wrong)
