@@ -67,7 +67,7 @@ def make(name: str, datatype: str, shape: Sequence[int], first: int = 0) -> Tens
     if datatype == "BYTES":
         return Tensor(name, datatype, tuple(shape), [_text(int(number)) for number in numbers])
     kind = DATATYPES[datatype][0]
-    digits = 1 + numbers // _BASE ** (np.arange(rows * width) % _DIGITS) % _BASE
+    digits = 1 + numbers // _BASE ** np.tile(np.arange(width) % _DIGITS, rows) % _BASE
     if datatype == "BOOL":
         return Tensor(name, datatype, tuple(shape), digits % 2 == 1)
     if datatype == "BF16":  # the upper half of the 32-bit float
