@@ -14,7 +14,7 @@ from services.cli.conformance.cases.statistics import count
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
 
-_PROBE = 32  # rows whose time says how much keeps a server busy
+_PROBE = 32  # rows of a call, whose time says how many keep a server busy
 _BUSY = 1.5  # seconds
 _MOST_CALLS = 60
 _LATE = 20  # calls that cannot make their deadline
@@ -104,14 +104,13 @@ def _count_at_rest(target: Target, model: Model) -> "Counter[str]":
 
 
 def _plan(target: Target, model: Model) -> tuple[int, int]:
-    """(rows a call, calls): what keeps the server busy for `_BUSY` seconds, as far as the limits here allow."""
-    rows = min(model.rows_within(_PROBE), _PROBE)
+    """(rows a call, calls): what keeps the server busy for `_BUSY` seconds, in so few rows that no quota stands in the way."""
+    rows = model.rows_within(_PROBE)
     target.infer(model.new(rows))
     request, began = model.new(rows), time.monotonic()
     target.infer(request)
     each = time.monotonic() - began
-    wanted = int(rows * _BUSY / each / _MOST_CALLS)
-    return max(rows, min(model.rows_within(256), wanted)), max(8, min(_MOST_CALLS, math.ceil(_BUSY / each)))
+    return rows, max(8, min(_MOST_CALLS, math.ceil(_BUSY / each)))
 
 
 def _send(target: Target, model: Model, rows: int, calls: int, priority: int = 0) -> Sequence[Any]:
