@@ -23,9 +23,16 @@ from services.cli.local import kafka as kafka_server
 from services.cli.local import postgres as postgres_server
 from services.cli.local import valkey as valkey_server
 from services.cli.part import Part
+from shared import patience
 from shared.store.migrate import migrate
 
 TEMPLATE = "migrated"
+
+
+@pytest.fixture(autouse=True)
+def _complaints_start_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits says so at most once in ten seconds; a test must not depend on what the one before it waited for."""
+    monkeypatch.setattr(patience, "_last_logged", {})
 
 
 @contextmanager

@@ -47,19 +47,20 @@ def test_an_absent_kafka_is_waited_for(tmp_path: Path, postgres: str) -> None:
         assert topic.name in said(tmp_path).partition("topics made: ")[2]
 
 
-def test_fewer_brokers_than_copies_are_waited_for(tmp_path: Path, kafka, postgres: str) -> None:
+def test_fewer_brokers_than_copies_are_waited_for(tmp_path: Path, postgres: str) -> None:
     """The first of three brokers to start is not yet a cluster in which three copies fit."""
-    process = start(tmp_path, kafka=kafka.bootstrap, postgres=postgres, replication="3")
-    try:
-        deadline = time.monotonic() + 60
-        while "waiting for kafka: " not in said(tmp_path):
-            assert process.poll() is None, said(tmp_path)
-            assert time.monotonic() < deadline, said(tmp_path)
-            time.sleep(0.1)
-        assert "replication factor" in said(tmp_path).lower()
-    finally:
-        process.kill()
-        process.wait()
+    with running(kafka_server.prepare(tmp_path / "kafka"), tmp_path) as broker:  # its own: nobody has made the topics
+        process = start(tmp_path, kafka=broker.address, postgres=postgres, replication="3")
+        try:
+            deadline = time.monotonic() + 60
+            while "waiting for kafka: " not in said(tmp_path):
+                assert process.poll() is None, said(tmp_path)
+                assert time.monotonic() < deadline, said(tmp_path)
+                time.sleep(0.1)
+            assert "replication factor" in said(tmp_path).lower()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_it_is_safe_to_repeat_and_marks_the_stores(tmp_path: Path, kafka, postgres: str) -> None:

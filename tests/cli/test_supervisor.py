@@ -58,7 +58,7 @@ def test_killed_part_is_started_again(tmp_path, small_stack):
     until(lambda: state.read(tmp_path)["processes"]["one"]["ready"])
     assert pids(tmp_path)["two"] == before["two"]
     assert state.read(tmp_path)["processes"]["one"]["restarts"] == 1
-    assert "one was killed by SIGKILL" in (tmp_path / "said").read_text()
+    until(lambda: "one was killed by SIGKILL" in (tmp_path / "said").read_text())
 
 
 def test_down_ends_everything(tmp_path, small_stack):
