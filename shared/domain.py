@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from sqlalchemy import Table
 
 from shared.event import Key
-from shared.infer import Infer
+from shared.inference.contract import Infer
 
 
 @dataclass(frozen=True, slots=True)

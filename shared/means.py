@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from shared.domain import Domain
-from shared.infer import Infer, Inference, Value
+from shared.inference.contract import Infer, Inference, Value
 from shared.patience import persist
 from shared.settings import Settings
 from shared.settlement.settlement import Means

@@ -8,7 +8,7 @@ from services.imaging.fitness import Objection, find_objection
 from services.imaging.images import Images
 from shared.domain import Prediction, Tools
 from shared.errors import Reject
-from shared.infer import Inference
+from shared.inference.contract import Inference
 from shared.picture.picture import Facts
 
 NOTICE = "Research use, not a medical device"

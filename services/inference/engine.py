@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.inference import refusal
-from services.inference.gate import Gate
+from services.inference.admission import Admission
 from services.inference.scheduler import Scheduler
 from services.inference.units import DEFAULT_PRIORITY, Batch, Lane, Unit
 
@@ -66,11 +66,11 @@ class Ticket:
 
 
 class Engine:
-    """`start` it on the event loop, `compute` there what `gate` let in, `stop` it when no call is left."""
+    """`start` it on the event loop, `compute` there what `admission` let in, `stop` it when no call is left."""
 
-    def __init__(self, gate: Gate | None = None) -> None:
-        self.gate = gate or Gate()
-        self._scheduler = Scheduler(self.gate.weights)
+    def __init__(self, admission: Admission | None = None) -> None:
+        self.admission = admission or Admission()
+        self._scheduler = Scheduler(self.admission.weights)
         self._work = threading.Condition()  # guards the scheduler
         self._stopping = False
         self._thread = threading.Thread(target=self._serve, name="device", daemon=True)

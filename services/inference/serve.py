@@ -17,8 +17,8 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health_aio
 
 from protos.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server as add_servicer
+from services.inference.admission import Admission
 from services.inference.engine import Engine
-from services.inference.gate import Gate
 from services.inference.lifecycle import Lifecycle
 from services.inference.load import Loader
 from services.inference.reading import Readers
@@ -84,8 +84,10 @@ async def serve(settings: Settings) -> None:
 
 def open_engine(settings: Settings) -> Engine:
     """Not yet started."""
-    gate = Gate(caller_rows=settings.caller_rows, caller_bytes=settings.caller_bytes, weights=settings.caller_weights)
-    return Engine(gate)
+    admission = Admission(
+        caller_rows=settings.caller_rows, caller_bytes=settings.caller_bytes, weights=settings.caller_weights
+    )
+    return Engine(admission)
 
 
 @asynccontextmanager

@@ -13,10 +13,10 @@ from opentelemetry.trace import SpanKind
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
 from services.inference import metrics, recall, refusal
+from services.inference.admission import Full
 from services.inference.cache import Cache
 from services.inference.calls import Context, read_call, read_caller
 from services.inference.engine import Call, Device, Engine
-from services.inference.gate import Full
 from services.inference.reading import unreadable
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
@@ -109,9 +109,9 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         rows = check(request, served.inputs)
         if call.deadline <= time.monotonic():
             raise refusal.expired()
-        gate = self._engine.gate
+        admission = self._engine.admission
         try:
-            with gate.enter(rows, request.ByteSize(), call.caller):
+            with admission.enter(rows, request.ByteSize(), call.caller):
                 answer = await recall.answer(self._cache, served, rows, read(request), call, outputs)
         except Full as full:
             raise refusal.full(full.reason, full.detail, call.caller, self._engine.drain_time()) from None

@@ -3,7 +3,7 @@
 from protos import event_pb2, intent_pb2
 from shared.domain import Prediction, Tools
 from shared.errors import Reject
-from shared.infer import Inference
+from shared.inference.contract import Inference
 from shared.language import primary
 
 MAX_TEXT_BYTES = 32 * 1024

@@ -9,7 +9,7 @@ from services.risk.issuers import Issuers, Mention
 from shared.domain import Prediction, Row, Tools
 from shared.errors import Reject, Unavailable
 from shared.event import Key
-from shared.infer import Inference
+from shared.inference.contract import Inference
 from shared.language import primary
 from shared.store.tables import issuer_risks
 

@@ -1,1 +1,1 @@
-"""The shared inference service, as a domain sees it; `shared.infer` has its types."""
+"""The shared inference service, as a domain sees it; `contract` says what may be asked and what comes back."""

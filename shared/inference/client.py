@@ -19,7 +19,7 @@ from opentelemetry.trace import Link, SpanKind, get_current_span
 from protos import inference_pb2_grpc
 from shared import telemetry
 from shared.errors import Expired, Failure, Reject, Unavailable
-from shared.infer import Inference, Value, deadline
+from shared.inference.contract import Inference, Value, deadline
 from shared.inference.wire import Signature, WireError, count_rows, encode, read_response, write_request
 from shared.settings import Settings
 
@@ -86,7 +86,7 @@ class _Lane:
 
 
 class Client:
-    """Implements `shared.infer.Infer`."""
+    """Implements `shared.inference.contract.Infer`."""
 
     def __init__(self, settings: Settings) -> None:
         target = settings.inference if ":///" in settings.inference else f"dns:///{settings.inference}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from protos import inference_pb2 as oip
 from shared.errors import Reject
-from shared.infer import Card, Inference, Value
+from shared.inference.contract import Card, Inference, Value
 
 _SUFFIX = ".probabilities"
 _LENGTH = struct.Struct("<I")

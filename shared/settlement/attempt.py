@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from shared.domain import Domain, Tools
 from shared.errors import Expired, Failure, Reject, Unavailable
 from shared.event import Arrival
-from shared.infer import deadline
+from shared.inference.contract import deadline
 from shared.patience import pause, pauses
 from shared.settlement.conclusion import conclude, refuse
 from shared.store.outcome import Outcome

@@ -14,7 +14,7 @@ from shared import telemetry
 from shared.domain import Domain, Tools
 from shared.errors import Failure, Reject, Unavailable
 from shared.event import Arrival, Key, decode, digest
-from shared.infer import Infer
+from shared.inference.contract import Infer
 from shared.patience import persist
 from shared.settlement.attempt import Piece, attempt, fail
 from shared.settlement.conclusion import unstorable

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from protos import event_pb2, feedback_pb2
 from services.feedback.wiring import DOMAIN
 from shared.event import JSON, PROTOBUF, Arrival, Key
-from shared.infer import Inference, Value
+from shared.inference.contract import Inference, Value
 from shared.settings import Settings
 from shared.settlement.settlement import Means, settle
 from shared.store.outcome import Settled

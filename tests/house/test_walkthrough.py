@@ -112,7 +112,7 @@ import numpy as np
 from protos import spam_pb2
 from services.spam.wiring import DOMAIN
 from shared.domain import Tools
-from shared.infer import Card, Inference
+from shared.inference.contract import Card, Inference
 
 async def infer(model, row, *, priority=0):
     return Inference(Card(model, "v1", {"spam": ("ham", "spam")}), {"spam": np.array([0.2, 0.8], np.float32)})

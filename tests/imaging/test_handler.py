@@ -16,7 +16,7 @@ from services.imaging.wiring import DOMAIN
 from shared.domain import Tools
 from shared.errors import Reject
 from shared.event import Key
-from shared.infer import Card, Inference, Value
+from shared.inference.contract import Card, Inference, Value
 from shared.settings import Settings
 from tests.imaging import samples
 

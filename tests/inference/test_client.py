@@ -14,8 +14,8 @@ from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.errors import Expired, Reject, Unavailable
-from shared.infer import Inference, deadline
 from shared.inference.client import open_infer
+from shared.inference.contract import Inference, deadline
 from shared.settings import Settings
 from tests.inference.bundles import sentence
 from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
@@ -146,10 +146,10 @@ async def test_callers_who_leave_take_their_request_along(running: Running) -> N
     """When the last one has left, the server is told, and drops the rows."""
     infer = open_infer(Settings(inference=running.address))
     calls = [asyncio.ensure_future(infer("intent", {"text": sentence(25, i)})) for i in range(250)]
-    await until(lambda: running.engine.gate.rows > 0)
+    await until(lambda: running.engine.admission.rows > 0)
     for call in calls:
         call.cancel()
-    await until(lambda: running.engine.gate.rows == 0)
+    await until(lambda: running.engine.admission.rows == 0)
     assert running.registry.records["intent", "v1"].fail.count == 1
     assert (await infer("intent", {"text": "refund"})).card.version == "v1"
     await infer.close()

@@ -36,7 +36,12 @@ async def test_bad_requests_harm_nobody(three_networks: Running) -> None:
     assert tally.neighbours >= REQUESTS // 12
     assert sum(tally.statuses.values()) == REQUESTS
     assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} <= set(tally.statuses)
-    assert three_networks.engine.gate.rows == three_networks.engine.gate.bytes == three_networks.engine.waiting == 0
+    assert (
+        three_networks.engine.admission.rows
+        == three_networks.engine.admission.bytes
+        == three_networks.engine.waiting
+        == 0
+    )
 
 
 async def test_damage_to_one_field_is_refused_by_its_name(three_networks: Running) -> None:

@@ -44,7 +44,7 @@ async def test_a_caller_over_its_quota_is_told_so_and_counted(
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     monkeypatch.setattr(metrics, "refused", provider.get_meter("test").create_counter("refused"))
-    running.engine.gate.caller_rows = 100
+    running.engine.admission.caller_rows = 100
     flood = [
         running.stub.ModelInfer(ask("intent", *[sentence(20, i)] * 80), metadata=(("tidemill-caller", "flood"),))
         for i in range(6)

@@ -11,7 +11,7 @@ from services.intent.handler import handle, predictions
 from shared.domain import Tools
 from shared.errors import Reject
 from shared.event import Key
-from shared.infer import Card, Inference, Value
+from shared.inference.contract import Card, Inference, Value
 
 LABELS = {
     "intent": ("cancel", "refund", "track"),

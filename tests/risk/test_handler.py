@@ -15,7 +15,7 @@ from shared.domain import Tools
 from shared.errors import Reject, Unavailable
 from shared.event import Key
 from shared.heads import NEEDED
-from shared.infer import Card, Inference, Value
+from shared.inference.contract import Card, Inference, Value
 
 KEY = Key("risk", "test", "1")
 ISSUERS = Issuers({"NRDH": ["Nordhavn Shipping", "Nordhavn", "诺德航运"], "ALLY": ["Allyance Foods", "联益食品"]})

@@ -11,7 +11,7 @@ from services.risk.issuers import Issuers
 from services.risk.window import get_issuer
 from shared.errors import Reject
 from shared.event import Key
-from shared.infer import Inference
+from shared.inference.contract import Inference
 from shared.settings import Settings
 from shared.settlement.settlement import Means
 from shared.store.outcome import Outcome

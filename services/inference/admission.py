@@ -34,7 +34,7 @@ class Room:
 
 
 @dataclass(slots=True)
-class Gate:
+class Admission:
     """Limits on rows and on bytes of input, over all callers and for each. `weights`: caller -> how much more room it has, and how
     much more of the device (see `Scheduler`), than a caller that is not named."""
 
