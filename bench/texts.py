@@ -1,18 +1,22 @@
-"""English customer texts to measure with: Banking77's, where a copy lies beside the checkout, else the project's own."""
+"""English customer texts to measure with: Banking77's, where this machine keeps public data, else the project's own."""
 
 import csv
 import random
-from pathlib import Path
 
+from bench import public
 from bench.events import shipped
 
-BANKING = Path(__file__).resolve().parents[2] / "shared" / "data" / "banking77" / "train.csv"
+BANKING = "banking77/train.csv"  # of the public data
 
 
 def labelled(seed: int) -> tuple[str, list[tuple[str, str]]]:
-    """(where they come from, every text with its intent, in random order)."""
-    if BANKING.is_file():
-        with BANKING.open(encoding="utf-8", newline="") as file:
+    """(where they come from, every text with its intent, in random order).
+
+    Raises:
+        FileNotFoundError: TIDEMILL_PUBLIC_DATA names a folder that has no Banking77.
+    """
+    if found := public.choose(BANKING):
+        with found.open(encoding="utf-8", newline="") as file:
             name, rows = "Banking77", [(row["text"], row["category"]) for row in csv.DictReader(file)]
     else:
         english = (row for row in shipped("intent/utterances.jsonl") if row["language"] == "en")

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from bench import public
 from services.imaging.fitness import find_objection
 from shared.errors import Reject
 from shared.picture.reading import read
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ROOT.parent / "shared/data/dicom"
+FILES = public.locate("dicom")
+ABSENT = public.explain("dicom")
 ROW = re.compile(r"^\| `([^`]+)` \| `([A-Z_0-9]+)` \| (.+) \|$", re.MULTILINE)
 TABLE = {name: outcome for name, outcome, _ in ROW.findall((ROOT / "docs/imaging.md").read_text())}
 
@@ -24,14 +26,14 @@ def outcome(data: bytes) -> str:
     return objection.code if objection else "ASSESSABLE"
 
 
-@pytest.mark.skipif(not FILES.is_dir(), reason=f"no folder of public files at {FILES.relative_to(ROOT.parent)}")
+@pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_a_public_file_becomes_what_the_table_says(name: str) -> None:
     """The documentation's table is true."""
     assert outcome((FILES / name).read_bytes()) == TABLE[name]
 
 
-@pytest.mark.skipif(not FILES.is_dir(), reason=f"no folder of public files at {FILES.relative_to(ROOT.parent)}")
+@pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 def test_the_table_names_every_file() -> None:
     """No file is left out."""
     assert TABLE.keys() == {path.name for path in FILES.iterdir()}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import evidence
+from bench import evidence, public
 from bench.events import DATA, shipped
 from bench.local import Local
+from bench.texts import BANKING
 from tests.whole.sending import new_source, settled
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-BANKING, DICOM = SHARED / "banking77" / "train.csv", SHARED / "dicom"
+DICOM = "dicom"  # of the public data
 
 _KINDS = "SELECT kind, coalesce(reason, '') AS reason, count(*) AS events FROM outcomes WHERE source = $1 GROUP BY 1, 2"
 
@@ -47,23 +47,23 @@ async def test_own_headlines(stack: Local) -> None:
     assert (grown["accepted"], grown["results"] + grown["dead_letters"]) == (60, 60)
 
 
-@pytest.mark.skipif(not BANKING.is_file(), reason="../shared/data/banking77 is not there")
+@pytest.mark.skipif(bool(public.explain(BANKING)), reason=public.explain(BANKING))
 async def test_3000_banking77_texts(stack: Local) -> None:
     """Other people's words, 3,000 of them: each is accepted once and ends once."""
-    source = new_source()
-    with BANKING.open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.DictReader(file))) >= 3000
-    grown = await grow(stack, "intent", str(BANKING), "--count", "3000", "--source", source)
+    source, file = new_source(), public.locate(BANKING)
+    with file.open(encoding="utf-8", newline="") as lines:
+        assert len(list(csv.DictReader(lines))) >= 3000
+    grown = await grow(stack, "intent", str(file), "--count", "3000", "--source", source)
     assert grown["accepted"] == 3000
     assert grown["results"] + grown["dead_letters"] == 3000
     assert sum((await kinds(stack, source)).values()) == 3000
 
 
-@pytest.mark.skipif(not DICOM.is_dir(), reason="../shared/data/dicom is not there")
+@pytest.mark.skipif(bool(public.explain(DICOM)), reason=public.explain(DICOM))
 async def test_every_dicom_file(stack: Local) -> None:
     """Files that scanners and test suites made: each ends once, most of them as results."""
     source = new_source()
-    files = sorted(str(path) for path in DICOM.iterdir() if path.is_file())
+    files = sorted(str(path) for path in public.locate(DICOM).iterdir() if path.is_file())
     grown = await grow(stack, "imaging", *files, "--source", source)
     found = await kinds(stack, source)
     assert sum(found.values()) == len(files) == grown["accepted"]
