@@ -52,7 +52,7 @@ Method `{run.get("method", "")}`, seed {run.get("seed", "")}.
 
 Calibration: a temperature for each head, fitted on rows that the deciding fit has not seen. ECE has 15 bins; with few items it is far from
 zero by chance alone: in 95 % of samples, a perfectly calibrated model that is as sure stays below `ece_chance`. A model that says
-much the same of everything is easily lower.
+much the same of everything is easily lower. `heads` pools the answers of all heads, which leaves less to chance.
 
 ## Thresholds
 

@@ -1,35 +1,51 @@
 """What a model's answers are worth, on items whose labels are known."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.training.candidate import Answers, Floats, Item
-from shared.calibration import brier, ece, noise
+from shared.calibration import binned_error, brier, noise
 
 OUT_OF_SCOPE = "out_of_scope"
 ALL = "all"
+HEADS = "heads"
 
 
 def measure(items: Sequence[Item], answers: Answers, heads: Sequence[str]) -> dict[str, dict[str, float]]:
     """ "<slice>.<head>" -> figures: n, accuracy, macro_f1, ece (and below what it lies in 95 % of samples of a
     perfectly calibrated model that is as sure), brier; of out-of-scope detection also recall, retention and auroc.
 
-    Slice "all" pools them, where there are several.
+    Slice "all" pools the slices and head "heads" the answers of all heads (macro_f1: the mean of the heads'), where there are several.
     """
     slices = sorted({item.slice for item in items})
     found: dict[str, dict[str, float]] = {}
     for name in slices if len(slices) == 1 else [*slices, ALL]:
         rows = [row for row, item in enumerate(items) if name in (item.slice, ALL)]
+        of_heads: dict[str, dict[str, float]] = {}
+        certain: list[_Certainty] = []
         for head in heads:
             known = [row for row in rows if head in items[row].labels and head in answers.labels]
             if known:
-                found[f"{name}.{head}"] = _of_head(items, answers, head, known)
+                of_heads[head], sure = _of_head(items, answers, head, known)
+                certain.append(sure)
+        if len(of_heads) > 1:
+            found[f"{name}.{HEADS}"] = _pooled(list(of_heads.values()), certain)
+        found |= {f"{name}.{head}": figures for head, figures in of_heads.items()}
     return found
 
 
-def _of_head(items: Sequence[Item], answers: Answers, head: str, rows: list[int]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class _Certainty:
+    confidence: Floats  # [n], of the most probable label
+    right: NDArray[np.bool_]  # [n], whether it is the truth
+
+
+def _of_head(
+    items: Sequence[Item], answers: Answers, head: str, rows: list[int]
+) -> tuple[dict[str, float], _Certainty]:
     labels = answers.labels[head]
     truth_names = [items[row].labels[head] for row in rows]
     predicted_names = [answers.predicted(head)[row] for row in rows]
@@ -38,14 +54,8 @@ def _of_head(items: Sequence[Item], answers: Answers, head: str, rows: list[int]
     width = [*labels, *sorted(set(truth_names) - set(labels))]
     padded = np.pad(probabilities, ((0, 0), (0, len(width) - len(labels))))
     truth = np.array([width.index(name) for name in truth_names], np.int64)
-    found = {
-        "n": float(len(rows)),
-        "accuracy": float(np.mean([a == b for a, b in zip(truth_names, predicted_names, strict=True)])),
-        "macro_f1": macro_f1(truth_names, predicted_names),
-        "ece": ece(padded, truth),
-        "ece_chance": noise(padded.max(axis=1)),
-        "brier": brier(padded, truth),
-    }
+    sure = _Certainty(padded.max(axis=1), padded.argmax(axis=1) == truth)
+    found = _of_certainty(sure) | {"macro_f1": macro_f1(truth_names, predicted_names), "brier": brier(padded, truth)}
     if head == "scope" and OUT_OF_SCOPE in labels:
         scores = answers.of(head, OUT_OF_SCOPE)[rows]
         outside = np.array([name == OUT_OF_SCOPE for name in truth_names])
@@ -54,7 +64,28 @@ def _of_head(items: Sequence[Item], answers: Answers, head: str, rows: list[int]
         found["out_of_scope_recall"] = float(flagged[outside].mean()) if outside.any() else float("nan")
         found["in_scope_retention"] = float(1 - flagged[~outside].mean()) if (~outside).any() else float("nan")
         found["auroc"] = auroc(scores, outside)
-    return found
+    return found, sure
+
+
+def _pooled(of_heads: Sequence[Mapping[str, float]], certain: Sequence[_Certainty]) -> dict[str, float]:
+    """Every answer counts once, whichever head gave it."""
+    together = _Certainty(
+        np.concatenate([each.confidence for each in certain]), np.concatenate([each.right for each in certain])
+    )
+    counts = [each["n"] for each in of_heads]
+    return _of_certainty(together) | {
+        "macro_f1": float(np.mean([each["macro_f1"] for each in of_heads])),
+        "brier": float(np.average([each["brier"] for each in of_heads], weights=counts)),
+    }
+
+
+def _of_certainty(sure: _Certainty) -> dict[str, float]:
+    return {
+        "n": float(len(sure.right)),
+        "accuracy": float(sure.right.mean()),
+        "ece": binned_error(sure.confidence, sure.right),
+        "ece_chance": noise(sure.confidence),
+    }
 
 
 def refused(items: Sequence[Item], answers: Answers) -> NDArray[np.bool_]:

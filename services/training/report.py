@@ -90,13 +90,17 @@ def results(model: str, found: Mapping[str, Figures]) -> list[str]:
 
 
 def headlines(candidate: Candidate, answers: Answers) -> list[str]:
-    """One line for each slice of each head: accuracy against the baseline's."""
+    """One line for each slice of each head: its figures beside the baseline's."""
     found = figures(candidate, answers)
-    return [
-        f"{where}: accuracy {of_head['accuracy']:.3f} (baseline {found['test baseline'][where]['accuracy']:.3f}), "
-        f"ECE {of_head['ece']:.3f}, on {of_head['n']:.0f} held-out items"
-        for where, of_head in found["test"].items()
+    return [_headline(where, of_head, found["test baseline"][where]) for where, of_head in found["test"].items()]
+
+
+def _headline(where: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+    named = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "ECE", "out_of_scope_recall": "out-of-scope recall"}
+    parts = [
+        f"{name} {ours[figure]:.3f} (baseline {theirs[figure]:.3f})" for figure, name in named.items() if figure in ours
     ]
+    return f"{where}: {', '.join(parts)}, on {ours['n']:.0f} held-out answers"
 
 
 def show_gate(console: Console, report: Report) -> None:

@@ -91,6 +91,21 @@ def test_a_label_the_model_does_not_know_counts_as_wrong() -> None:
     assert found["ece"] == pytest.approx(0.4)
 
 
+def test_all_heads_together_count_every_answer_once() -> None:
+    """Pooled accuracy and ECE are those of the answers, not means of the heads' figures; macro-F1 is the heads' mean."""
+    items = [Item(str(n), str(n), "en", {"intent": "a", "mood": "x"} if n < 2 else {"intent": "b"}) for n in range(8)]
+    answers = Answers(
+        {"intent": ("a", "b"), "mood": ("x", "y")},
+        {"intent": np.tile([0.75, 0.25], (8, 1)), "mood": np.tile([0.97, 0.03], (8, 1))},
+    )
+    found = metrics.measure(items, answers, ["intent", "mood"])
+    both = found["en.heads"]
+    assert (both["n"], both["accuracy"]) == (10, 0.4)  # 2 of 8 and 2 of 2
+    assert both["ece"] == pytest.approx((8 * 0.5 + 2 * 0.03) / 10)
+    assert both["macro_f1"] == pytest.approx((found["en.intent"]["macro_f1"] + found["en.mood"]["macro_f1"]) / 2)
+    assert "en.heads" not in metrics.measure(items, answers, ["intent"])
+
+
 def test_examples_know_their_part() -> None:
     """Both halves of a pair are on one side, whatever their text."""
     both = [Example(id_, "refund-7", id_, text, {}) for id_, text in (("en", "money back"), ("zh", "退款"))]
