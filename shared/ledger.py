@@ -125,15 +125,15 @@ class Ledger:
         async with transaction(self._engine) as connection:
             return await _read(connection, query.where(table.c.model == model) if model else query)
 
-    async def verify(self) -> int:
-        """Walks the whole chain; how many entries it has.
+    async def verify(self) -> list[Entry]:
+        """The history of every model, once its whole chain was walked and found unbroken.
 
         Raises:
             Broken: names the first entry that is wrong.
         """
         entries = await self.history()
         chain.check(entries)
-        return len(entries)
+        return entries
 
     async def watch(self, every: float = POLL) -> AsyncIterator[dict[str, Entry]]:
         """Yields what is live, at once and after every change; keeps silent, and trying, while Postgres is away.

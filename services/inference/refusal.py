@@ -77,7 +77,3 @@ def broken() -> Refusal:
     return Refusal(
         grpc.StatusCode.INTERNAL, "COMPUTE_FAILED", "the model failed on these rows; the server's log says why"
     )
-
-
-def stopping() -> Refusal:
-    return Refusal(grpc.StatusCode.UNAVAILABLE, "STOPPING", "this server is shutting down; try another")

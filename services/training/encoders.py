@@ -137,6 +137,8 @@ def _write_hub(source: str, folder: Path) -> Encoder:
     except (OSError, ValueError) as error:
         known = "; ".join(f"{name}: {what}" for name, what in NAMES.items())
         raise DataError(f"encoder {source!r} cannot be had: {error}\nWithout a model hub there are {known}") from error
+    if not tokenizer.is_fast:
+        raise DataError(f"encoder {source}: it has no tokenizer.json, and its tokenizer cannot be written as one")
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     for extra in folder.iterdir():
@@ -159,7 +161,10 @@ def _spec_of(folder: Path, name: str, revision: str) -> Encoder:
         raise DataError(f"encoder {name}: its config.json or tokenizer.json cannot be read: {error}") from error
     mask = next((token for token in ("[MASK]", e5.MASK) if tokenizer.token_to_id(token) is not None), "")
     if shape is None:
-        return Encoder(architecture="transformer", name=name, revision=revision, width=int(config["hidden_size"]))
+        width = config.get("hidden_size") or config.get("dim")  # DistilBERT calls it dim
+        if not isinstance(width, int):
+            raise DataError(f"encoder {name}: its config.json has no hidden_size")
+        return Encoder(architecture="transformer", name=name, revision=revision, width=width)
     return _spec(name, shape.layers, shape.width, mask, revision)
 
 

@@ -125,8 +125,3 @@ def _example(label: Label, entity: str, language: str, text: str, pair: str, sai
 
 def _identity(example: Example) -> str:
     return split.text_entity(example.text_pair or example.text)
-
-
-def describe(judged: Sequence[Label]) -> str:
-    corrections = sum(not label.confirmed for label in judged)
-    return f"{len(judged)} agreed labels from people ({corrections} corrections, {len(judged) - corrections} confirmations)"

@@ -6,7 +6,6 @@ says nothing about how it would do on people.
 
 import io
 import random
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -46,31 +45,14 @@ def to_png(image: Grey) -> bytes:
     return file.getvalue()
 
 
-def write_study(folder: Path, n: int, seed: int, poor: float = 0.1) -> list[tuple[Path, str]]:
-    """Writes `n` images, PNG and DICOM (DX and CR, MONOCHROME1 and 2) in turn; returns (path, finding or "poor") of each.
+def draw_any(finding: str, seed: int) -> bytes:
+    """Like `draw`, as a file of one of the kinds that come in, which `seed` chooses: PNG, or DICOM (DX or CR, MONOCHROME1 or 2)."""
+    from shared.radiograph.dicom import to_dicom  # late: only such files need pydicom
 
-    Args:
-        poor: share of images that nobody should judge.
-    """
-    from shared.radiograph.dicom import to_dicom  # late: only files need pydicom
-
-    folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(f"study/{seed}")
-    written = []
-    for number in range(1, n + 1):
-        finding = "poor" if chance.random() < poor else chance.choice(FINDINGS)
-        image_seed = chance.randrange(1 << 31)
-        image = compose_poor(image_seed) if finding == "poor" else compose(finding, image_seed)
-        kind = number % 3
-        data = (
-            to_dicom(image, image_seed, "DX" if chance.random() < 0.5 else "CR", negative=kind == 1)
-            if kind
-            else to_png(image)
-        )
-        path = folder / f"synthetic-{number:04}.{'dcm' if kind else 'png'}"
-        path.write_bytes(data)
-        written.append((path, finding))
-    return written
+    chance = random.Random(f"file/{seed}")
+    image = compose_poor(seed) if finding == "poor" else compose(finding, seed)
+    modality = chance.choice(("", "DX", "CR"))
+    return to_dicom(image, seed, modality, negative=chance.random() < 0.5) if modality else to_png(image)
 
 
 def _mark(image: Grey) -> Grey:

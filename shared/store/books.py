@@ -1,7 +1,6 @@
-"""Book-keeping beside the outcomes: what waits to be published, what each server accepted, and the sums. See `Store`."""
+"""Book-keeping beside the outcomes: what waits to be published, and what each server accepted. See `Store`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -26,25 +25,6 @@ _RECORD_CALLS = text(
     "VALUES (:domain, :instance, :accepted, :settled, :returned) ON CONFLICT (domain, instance) DO UPDATE SET "
     "accepted = excluded.accepted, settled = excluded.settled, returned = excluded.returned, seen_at = now()"
 )
-_OUTCOME_COUNTS = text("SELECT kind, reason, count(*) FROM outcomes WHERE domain = :domain GROUP BY kind, reason")
-_OTHER_COUNTS = text(
-    "SELECT (SELECT count(*) FROM repeats WHERE domain = :domain), (SELECT count(*) FROM incidents WHERE domain = :domain), "
-    "(SELECT count(*) FROM outbox WHERE domain = :domain), CAST(coalesce(sum(accepted), 0) AS bigint), "
-    "CAST(coalesce(sum(settled), 0) AS bigint), CAST(coalesce(sum(returned), 0) AS bigint) FROM calls WHERE domain = :domain"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    results: int = 0
-    dead_letters: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)  # dead letters by reason
-    repeats: int = 0
-    incidents: int = 0
-    queued: int = 0  # stored, not yet published
-    accepted: int = 0  # gRPC calls
-    settled: int = 0
-    returned: int = 0
 
 
 async def queued(connection: AsyncConnection, domain: str, older_than: timedelta, limit: int) -> list[Outcome]:
@@ -63,14 +43,3 @@ async def record_calls(
 ) -> None:
     values = {"domain": domain, "instance": instance, "accepted": accepted, "settled": settled, "returned": returned}
     await connection.execute(_RECORD_CALLS, values)
-
-
-async def count(connection: AsyncConnection, domain: str) -> Counts:
-    results, reasons = 0, {}
-    for kind, reason, number in (await connection.execute(_OUTCOME_COUNTS, {"domain": domain})).all():
-        if kind == "result":
-            results = number
-        else:
-            reasons[reason] = number
-    others = (await connection.execute(_OTHER_COUNTS, {"domain": domain})).one()
-    return Counts(results, sum(reasons.values()), dict(sorted(reasons.items())), *others)

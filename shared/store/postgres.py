@@ -153,11 +153,6 @@ class Store:
         async with transaction(self.engine) as connection:
             await books.record_calls(connection, domain, instance, accepted, settled, returned)
 
-    async def counts(self, domain: str) -> books.Counts:
-        """How everything that came in has ended, over all processes, also those that are gone."""
-        async with transaction(self.engine) as connection:
-            return await books.count(connection, domain)
-
 
 def _again(outcome: Outcome) -> Again:
     return Again(outcome.key, outcome.digest, outcome.place, outcome.caller)

@@ -73,6 +73,15 @@ def test_a_changed_bundle_is_found(run, store):
     assert "card.md" in str(ran.exception)
 
 
+def test_a_place_without_models_is_no_place_to_verify(run, store, tmp_path):
+    """Where the bundles do not lie, no model is blamed: the variable that says where they lie is named."""
+    store.rename(tmp_path / "elsewhere")
+    ran = run("--verify")
+    assert isinstance(ran.exception, Problem)
+    assert "there are no models in" in str(ran.exception)
+    assert "TIDEMILL_MODELS" in str(ran.exception)
+
+
 def test_an_empty_ledger_says_how_to_get_a_model(postgres, tmp_path):
     """Before the starters were trained."""
     ran = CliRunner().invoke(app, ["models", "--data", str(tmp_path)], env={"TIDEMILL_POSTGRES": postgres})

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from shared.bundle import Encoder, sha256
-from shared.nn.adopt import adopt
 from shared.nn.bert import Bert, Shape, read_weights, write_weights
 from shared.nn.charngram import CharNgrams, NgramConfig, NgramTokenizer, hash_ngrams
 from shared.nn.encoder import Pooled, load_network, load_tokenizer, save_weights
@@ -149,21 +148,6 @@ def test_specs_that_do_not_fit_their_files_are_refused(tmp_path: Path) -> None:
     for changed in ({"max_tokens": 65}, {"width": WIDTH + 1}):
         with pytest.raises(ValueError, match=r"is not what config\.json allows"):
             load_network(tmp_path, spec.model_copy(update=changed))
-
-
-def test_any_transformers_model_serves(tmp_path: Path) -> None:
-    """An architecture without a network of ours is adopted, loaded through transformers, and packed like the rest."""
-    transformers = pytest.importorskip("transformers")
-    config = transformers.DistilBertConfig(vocab_size=64, dim=WIDTH, n_layers=2, n_heads=4, hidden_dim=64)
-    torch.manual_seed(0)
-    transformers.DistilBertModel(config).save_pretrained(tmp_path / "source")
-    write_tokenizer(tmp_path / "source" / "tokenizer.json")
-    spec = adopt(str(tmp_path / "source"), tmp_path / "bundle", max_tokens=32)
-    network = load_network(tmp_path / "bundle", spec)
-    batch = load_tokenizer(tmp_path / "bundle", spec).encode([sentence(n, n) for n in (1, 9, 4)])
-    alone = torch.cat([network(pack([each])) for each in batch])
-    assert spec.width == WIDTH
-    torch.testing.assert_close(network(pack(batch)), alone, atol=1e-5, rtol=1e-4)
 
 
 def test_subwords_flag_what_they_cut(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
-"""Outcomes to put into a store."""
+"""Outcomes to put into a store, and how many rows it then has."""
 
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Table, func, select
+
 from shared.domain import Prediction
 from shared.event import Key
 from shared.store.outcome import Again, Outcome
+from shared.store.postgres import Store
 
 MORNING = datetime(2026, 3, 2, 9, 30, 0, 123456, UTC)
 
@@ -38,3 +41,8 @@ def dead_letter(id: str = "1", reason: str = "TEXT_EMPTY", **fields: Any) -> Out
 def again(id: str = "1", payload: bytes = b"where is my parcel?", place: str = "later") -> Again:  # noqa: A002
     like = outcome(id, payload, place)
     return Again(like.key, like.digest, like.place, like.caller)
+
+
+async def count(store: Store, table: Table) -> int:
+    async with store.engine.connect() as connection:
+        return int((await connection.execute(select(func.count()).select_from(table))).scalar_one())

@@ -11,10 +11,10 @@ import pytest
 
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.store import engine
+from shared.store import engine, tables
 from shared.store.migrate import migrate
 from shared.store.postgres import Store
-from tests.store.rows import outcome
+from tests.store.rows import count, outcome
 from tests.store.server import Server
 
 
@@ -66,8 +66,8 @@ async def test_a_restart_in_mid_run_loses_and_doubles_nothing(server: Server, st
     server.start()
     await asyncio.wait_for(working, 120)
     assert failures
-    assert (await store.counts("intent")).results == 4000
-    assert (await store.counts("intent")).repeats == 0
+    assert await count(store, tables.outcomes) == 4000
+    assert await count(store, tables.repeats) == 0
 
 
 async def test_a_server_that_hangs_is_unavailable(
@@ -88,7 +88,7 @@ async def test_a_server_that_hangs_is_unavailable(
             await store.write([outcome("2")])
             break
         await asyncio.sleep(0.1)
-    assert (await store.counts("intent")).results == 2
+    assert await count(store, tables.outcomes) == 2
 
 
 async def test_starting_before_postgres_waits_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from services.training import chars, e5, encoders
 from services.training.examples import DataError, Example
@@ -25,14 +25,21 @@ def source(tmp_path: Path) -> Path:
 
 def write_bert(folder: Path, words: str = "nordhavn and orvanta sink rise money back") -> Path:
     torch.manual_seed(0)
-    vocabulary = {token: at for at, token in enumerate(["[PAD]", "[UNK]", "[MASK]", *words.split()])}
+    size = write_tokenizer(folder, words)
     shape = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(vocabulary), **shape)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=size, **shape)).save_pretrained(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path, words: str) -> int:
+    """One of whole words; how many tokens it has."""
+    vocabulary = {token: at for at, token in enumerate(["[PAD]", "[UNK]", "[MASK]", *words.split()])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[MASK]"])
+    folder.mkdir()
     tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
+    return len(vocabulary)
 
 
 def vectors(made: encoders.Made, texts: list[str], pairs: list[str] | None = None) -> np.ndarray:
@@ -64,8 +71,26 @@ def test_the_answer_depends_on_whose_it_is(source: Path, tmp_path: Path) -> None
     assert np.abs(one - renamed).max() < 1e-6
 
 
-def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
-    """A folder without weights names the file."""
+def test_any_transformers_model_serves(tmp_path: Path) -> None:
+    """An architecture without a network of ours is loaded through transformers, and packed like the rest."""
+    torch.manual_seed(0)
+    size = write_tokenizer(tmp_path / "source", "nordhavn and orvanta sink rise money back")
+    config = DistilBertConfig(vocab_size=size, dim=8, n_layers=2, n_heads=2, hidden_dim=16)
+    DistilBertModel(config).save_pretrained(tmp_path / "source")
+    made = encoders.obtain(str(tmp_path / "source"), tmp_path / "store", tmp_path / "scratch")
+    texts = ["nordhavn", "orvanta sink and money rise back", "money back"]
+    alone = np.concatenate([vectors(made, [text]) for text in texts])
+    assert alone.shape == (3, made.spec.width) == (3, 8)
+    np.testing.assert_allclose(vectors(made, texts), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_what_cannot_be_had_is_said(source: Path, tmp_path: Path) -> None:
+    """A folder without weights names the file; one whose network has no width that is known says so."""
+    config = json.loads((source / "config.json").read_bytes())
+    del config["hidden_size"]
+    (source / "config.json").write_text(json.dumps({**config, "model_type": "another"}))
+    with pytest.raises(DataError, match=r"config\.json has no hidden_size"):
+        encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"model\.safetensors"):
         encoders.obtain(str(tmp_path / "empty"), tmp_path / "store", tmp_path / "scratch")

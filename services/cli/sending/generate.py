@@ -53,10 +53,10 @@ def _risk(chance: random.Random, options: Options) -> Message:
 
 
 def _imaging(chance: random.Random, options: Options) -> Message:
-    from shared import radiograph  # late: numpy and Pillow are needed for images alone
+    from shared import radiograph  # late: numpy, Pillow and pydicom are needed for images alone
 
     finding = "poor" if chance.random() < _POOR else chance.choice(radiograph.FINDINGS)
-    image = radiograph.draw(finding, chance.randrange(1 << 31))
+    image = radiograph.draw_any(finding, chance.randrange(1 << 31))
     return imaging_pb2.ImagingRequest(inline=image, study=f"s-{chance.randrange(100_000):05}")
 
 
