@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from shared.event import Key
 from shared.inference.contract import Infer
+from shared.named import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,9 @@ Facts = Callable[[Key, Any, Any, datetime], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
-class Domain:
+class Domain(Named):
     """The wiring of one domain. `name` is the folder, topic prefix, consumer group, model name and service name at once."""
 
-    name: str
     request: type[Message]
     result: type[Message]
     call: type[Message]
@@ -71,7 +71,6 @@ class Domain:
     facts: Facts = lambda key, request, result, time: ()
     # makes `Tools.lookups` from the settings, once a process; its `close()`, if it has one, is awaited at the end
     open: Callable[[Any], Awaitable[Any]] | None = None
-    topic: str = ""
     # further unary gRPC methods of the same service, `async method(request, means) -> reply`; Means are those of shared.settlement
     extra_methods: dict[str, Callable[[Any, Any], Awaitable[Message]]] = field(default_factory=dict)
     # what keeps order: conversation, issuer, study
@@ -81,20 +80,3 @@ class Domain:
     # events that a stream worker settles together at most, and half of what it keeps ready: few where payloads are large
     at_once: int = 1024
     infers: bool = True  # False: its handler never asks the inference service
-
-    @property
-    def requests(self) -> str:
-        return self.topic or f"{self.name}.requests.v1"
-
-    @property
-    def results(self) -> str:
-        return f"{self.name}.results.v1"
-
-    @property
-    def dead_letters(self) -> str:
-        return f"{self.name}.dead-letters.v1"
-
-    @property
-    def service(self) -> str:
-        """The full name of the domain's gRPC service."""
-        return f"tidemill.{self.name}.v1.{self.name.capitalize()}Service"

@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import grpc
 import uvloop
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_reflection.v1alpha import reflection
 
 from shared import logs, telemetry
 from shared.domain import Domain
 from shared.errors import Unavailable
 from shared.health import Health
+from shared.listener import listen, options
 from shared.means import Ready, open_means
 from shared.serve.projector import Projector
 from shared.serve.service import MAX_MESSAGE_BYTES, Service
@@ -25,14 +25,6 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 
 DRAIN = 15.0  # seconds for the calls in hand when the process stops, then as long again for what is left to publish
-OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_connection_age_ms", 300_000),  # so that callers spread over new servers
-    ("grpc.max_connection_age_grace_ms", 60_000),
-    ("grpc.so_reuseport", 0),  # two processes on one port would share its calls unseen
-)
 
 Role = Callable[[Domain, Settings, asyncio.Event], Awaitable[None]]
 
@@ -127,19 +119,11 @@ async def _server(settings: Settings, health: Health, service: Service | None = 
     Raises:
         SystemExit: the address cannot be listened on.
     """
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=options(MAX_MESSAGE_BYTES))
     await health.attach(server)
     if service is not None:
         server.add_generic_rpc_handlers((service.handlers(),))
-        if settings.reflection:
-            names = (service.name, HEALTH, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
-    try:
-        port = server.add_insecure_port(settings.listen)
-    except RuntimeError as error:
-        sys.exit(f"cannot listen on {settings.listen} (TIDEMILL_LISTEN): {error}")
-    await server.start()
-    log.info("listening on %s:%d", settings.listen.rpartition(":")[0], port)
+    await listen(server, settings, *((service.name, HEALTH) if service else ()))
     try:
         yield server
     finally:

@@ -15,6 +15,9 @@ def _complete(incomplete: str) -> list[str]:
 DomainName = Annotated[
     str, typer.Argument(metavar="DOMAIN", help=f"One of: {', '.join(contracts())}.", autocompletion=_complete)
 ]
+Deadline = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give up after so long.")]
+Address = Annotated[str, typer.Option(metavar="HOST:PORT", help="Of the service, where it is not the stack's.")]
+Reply = Annotated[bool, typer.Option("--json", help="The whole reply in JSON.")]
 
 
 def contract_of(domain: str) -> Contract:

@@ -15,7 +15,7 @@ from rich.text import Text
 from protos import event_pb2, risk_pb2
 from services.cli.answers.call import invoke, unary
 from services.cli.answers.panel import answer_panel, letter_panel
-from services.cli.argument import DomainName, contract_of
+from services.cli.argument import Address, Deadline, DomainName, Reply, contract_of
 from services.cli.contract import Contract, order
 from services.cli.needs import stack_with
 from services.cli.problem import Problem
@@ -39,11 +39,9 @@ def ask(
     ] = "cli/ask",
     id_: Annotated[str, typer.Option("--id", help="Else one is generated.")] = "",
     caller: Annotated[str, typer.Option(help="The tenant that pays and is rate-limited.")] = "",
-    deadline: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give up after so long.")] = 10,
-    address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Of the service, where it is not the stack's.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The whole reply in JSON.")] = False,
+    deadline: Deadline = 10,
+    address: Address = "",
+    as_json: Reply = False,
     data: Data = DEFAULT,
 ) -> None:
     """Ask one question by gRPC; see the answer, how sure, why, how to correct it.

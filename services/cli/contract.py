@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 import protos
+from shared.named import Named
 
 _NO_DOMAIN = {"event", "inference", "feedback"}
 _ORDER = ("conversation", "study", "issuers", "prediction_id")  # fields whose value keeps events in order
@@ -17,32 +18,14 @@ _PLAIN = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_DOUBLE}
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(Named):
     """One domain's messages, by the naming rule that every domain follows."""
 
-    name: str
     request: type[Message]
     result: type[Message]
     call: type[Message]
     reply: type[Message]
     verb: str
-    topic: str = ""  # of requests, where it is not the name's
-
-    @property
-    def requests(self) -> str:
-        return self.topic or f"{self.name}.requests.v1"
-
-    @property
-    def results(self) -> str:
-        return f"{self.name}.results.v1"
-
-    @property
-    def dead_letters(self) -> str:
-        return f"{self.name}.dead-letters.v1"
-
-    @property
-    def service(self) -> str:
-        return f"tidemill.{self.name}.v1.{self.name.capitalize()}Service"
 
     @property
     def text_field(self) -> str:
@@ -76,7 +59,7 @@ def _contract(name: str, topic: str = "") -> Contract:
     methods = [method.name for method in module.DESCRIPTOR.services_by_name[f"{title}Service"].methods]
     verb = next(method for method in methods if f"{method}Stream" in methods)
     request, result, call, reply = (getattr(module, title + kind) for kind in ("Request", "Result", "Call", "Reply"))
-    return Contract(name, request, result, call, reply, verb, topic)
+    return Contract(name, request, result, call, reply, verb, topic=topic)
 
 
 def order(request: Message) -> str:

@@ -12,6 +12,7 @@ from protos import event_pb2, feedback_pb2
 from services.cli import send
 from services.cli.answers.call import invoke
 from services.cli.answers.panel import letter_panel
+from services.cli.argument import Address, Deadline, Reply
 from services.cli.contract import feedback as feedback_contract
 from services.cli.needs import stack_with
 from services.cli.problem import Problem
@@ -41,11 +42,9 @@ def feedback(
     ] = "",
     file: Annotated[Path | None, typer.Option(help=".csv or .jsonl of many judgements, through Kafka.")] = None,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="With --file: wait for the outcomes.")] = 0,
-    deadline: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give up after so long.")] = 10,
-    address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Of the service, where it is not the stack's.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The whole reply in JSON.")] = False,
+    deadline: Deadline = 10,
+    address: Address = "",
+    as_json: Reply = False,
     data: Data = DEFAULT,
 ) -> None:
     """Say what an answer should have been, or confirm it.

@@ -5,7 +5,6 @@ import importlib
 import json
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -26,20 +25,13 @@ from services.inference.registry import Registry
 from services.inference.servicer import SERVICE, Servicer
 from shared.bundle import SPEC
 from shared.health import LIVE
+from shared.listener import listen, options
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 << 20
 DRAIN = 15.0  # seconds for the calls in hand when the process stops
-OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_connection_age_ms", 300_000),  # so that callers spread over new servers
-    ("grpc.max_connection_age_grace_ms", 60_000),
-    ("grpc.so_reuseport", 0),  # two processes on one port would share its calls unseen
-)
 _SERVING, _NOT = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -99,22 +91,13 @@ async def listening(
     Raises:
         SystemExit: the address cannot be listened on.
     """
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=options(MAX_MESSAGE_BYTES))
     add_servicer(Servicer(registry, engine, settings), Readers(server))  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     await health.set(LIVE, _SERVING)
     for service in ("", SERVICE):
         await health.set(service, _NOT)
-    if settings.reflection:
-        from grpc_reflection.v1alpha import reflection
-
-        reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server)
-    try:
-        port = server.add_insecure_port(settings.listen)
-    except RuntimeError as error:
-        sys.exit(f"cannot listen on {settings.listen} (TIDEMILL_LISTEN): {error}")
-    await server.start()
-    log.info("listening on %s:%d", settings.listen.rpartition(":")[0], port)
+    port = await listen(server, settings, SERVICE, HEALTH)
     try:
         yield port
     finally:

@@ -11,27 +11,12 @@ from numpy.typing import NDArray
 
 from protos import inference_pb2 as oip
 from services.inference.refusal import invalid
+from shared.inference.datatypes import DATATYPES
 
 MAX_ROWS = 1024
 MAX_INPUTS = 16
 MAX_NAME = 64
 
-_TYPES: dict[str, tuple[str, str]] = {  # datatype -> (little-endian numpy type, the field that holds typed contents)
-    "BOOL": ("?", "bool_contents"),
-    "INT8": ("i1", "int_contents"),
-    "INT16": ("<i2", "int_contents"),
-    "INT32": ("<i4", "int_contents"),
-    "INT64": ("<i8", "int64_contents"),
-    "UINT8": ("u1", "uint_contents"),
-    "UINT16": ("<u2", "uint_contents"),
-    "UINT32": ("<u4", "uint_contents"),
-    "UINT64": ("<u8", "uint64_contents"),
-    "FP16": ("<f2", ""),  # the protocol has no typed field for 16-bit floats: raw only
-    "BF16": ("<u2", ""),  # as its bits: numpy has no such type
-    "FP32": ("<f4", "fp32_contents"),
-    "FP64": ("<f8", "fp64_contents"),
-    "BYTES": ("", "bytes_contents"),
-}
 _LENGTH = struct.Struct("<I")
 
 Tensor = NDArray[Any] | list[bytes]  # BYTES are lists, of rank 1
@@ -94,7 +79,7 @@ def _check_names(request: oip.ModelInferRequest, specs: Mapping[str, TensorSpec]
 def _check_shape(tensor: oip.ModelInferRequest.InferInputTensor, spec: TensorSpec) -> None:
     shape = tuple(tensor.shape)
     if tensor.datatype != spec.datatype:
-        known = tensor.datatype if tensor.datatype in _TYPES else "that"
+        known = tensor.datatype if tensor.datatype in DATATYPES else "that"
         raise invalid("DATATYPE_WRONG", _path(tensor), f"the datatype is {spec.datatype}, not {known}")
     if len(shape) != len(spec.shape):
         raise invalid("SHAPE_WRONG", _path(tensor), f"the shape has {len(spec.shape)} dimensions, not {len(shape)}")
@@ -122,7 +107,7 @@ def _check_contents(request: oip.ModelInferRequest) -> None:
 def _raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Tensor:
     if tensor.datatype == "BYTES":
         return unpack_bytes(raw, math.prod(tensor.shape), _path(tensor))
-    kind = np.dtype(_TYPES[tensor.datatype][0])
+    kind = np.dtype(DATATYPES[tensor.datatype].numpy)
     expected = math.prod(tensor.shape) * kind.itemsize
     if len(raw) != expected:
         detail = f"{len(raw):,} raw bytes; shape and datatype make {expected:,}"
@@ -133,7 +118,7 @@ def _raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Tensor:
 
 
 def _typed(tensor: oip.ModelInferRequest.InferInputTensor) -> Tensor:
-    kind, field = _TYPES[tensor.datatype]
+    kind, field = DATATYPES[tensor.datatype]
     if not field:
         raise invalid("CONTENTS_MISMATCH", _path(tensor), f"{tensor.datatype} has no typed contents: send it raw")
     filled = {descriptor.name for descriptor, _ in tensor.contents.ListFields()}
@@ -182,7 +167,7 @@ def write(response: oip.ModelInferResponse, spec: TensorSpec, tensor: Tensor) ->
         response.raw_output_contents.append(pack_bytes(tensor))
         return
     response.outputs.add(name=spec.name, datatype=spec.datatype, shape=tensor.shape)
-    response.raw_output_contents.append(np.ascontiguousarray(tensor, _TYPES[spec.datatype][0]).tobytes())
+    response.raw_output_contents.append(np.ascontiguousarray(tensor, DATATYPES[spec.datatype].numpy).tobytes())
 
 
 def choose(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[TensorSpec]:

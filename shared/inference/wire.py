@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from protos import inference_pb2 as oip
 from shared.errors import Reject
 from shared.inference.contract import Card, Inference, Value
+from shared.inference.datatypes import DATATYPES
 
 _SUFFIX = ".probabilities"
 _LENGTH = struct.Struct("<I")
-_NUMPY = {"FP32": "<f4", "FP64": "<f8", "BOOL": "?", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1"}
+_NUMPY = {
+    name: DATATYPES[name].numpy for name in ("FP32", "FP64", "BOOL", "INT32", "INT64", "UINT8")
+}  # of those that are read
 _DATATYPE = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
 
 Signature = tuple[tuple[str, str, tuple[int, ...]], ...]  # of each input of a row: its name, datatype and shape

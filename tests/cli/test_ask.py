@@ -16,6 +16,7 @@ from protos import event_pb2, imaging_pb2, intent_pb2, intent_pb2_grpc, risk_pb2
 from services.cli.__main__ import app
 from services.cli.answers.panel import answer_panel
 from services.cli.problem import Problem
+from tests.listening import listening
 
 
 def answer(call):
@@ -59,12 +60,8 @@ class Small(intent_pb2_grpc.IntentServiceServicer):
 def serving():
     server = grpc.server(futures.ThreadPoolExecutor(2))
     intent_pb2_grpc.add_IntentServiceServicer_to_server(Small(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(None).wait()
+    with listening(server) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

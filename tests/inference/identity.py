@@ -14,9 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
-from services.cli.conformance.datatypes import make
+from services.cli.conformance.tensor import make
 from services.inference.refusal import Refusal, invalid, unknown
 from services.inference.tensors import TensorSpec, check, choose, read, write
+from tests.listening import listening
 
 Models = Mapping[str, Sequence[TensorSpec]]
 MODELS: Models = {
@@ -210,12 +211,8 @@ def running_identity(fault: Fault, models: Models = MODELS, bare: bool = False) 
     inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server((Bare if bare else Identity)(models, fault), server)
     if not bare:
         health_pb2_grpc.add_HealthServicer_to_server(Health(models, fault), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(None).wait()
+    with listening(server) as address:
+        yield address
 
 
 def refuse_parameters(request: oip.ModelInferRequest) -> None:

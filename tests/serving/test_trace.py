@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from tests.listening import listening
 from tests.serving.client import Client
 from tests.stack import Stack, headers, request, wait_until
 
@@ -47,15 +48,13 @@ def receiver() -> Iterator[tuple[Receiver, dict[str, str]]]:
     server = grpc.server(ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(made, server)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(made, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    told = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-        "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "OTEL_METRIC_EXPORT_INTERVAL": "500",
-    }
-    yield made, told
-    server.stop(None).wait()
+    with listening(server) as address:
+        told = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        }
+        yield made, told
 
 
 def test_events_of_a_stream(stack: Stack, receiver: tuple[Receiver, dict[str, str]]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from protos import inference_pb2 as oip
 from services.cli.conformance.case import Failed
-from services.cli.conformance.datatypes import DATATYPES, Tensor, read_raw
+from services.cli.conformance.tensor import Tensor, read_raw
+from shared.inference.datatypes import DATATYPES
 
 RELATIVE, ABSOLUTE = (
     2e-2,

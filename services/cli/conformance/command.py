@@ -11,10 +11,10 @@ from rich.console import Console
 from protos import inference_pb2 as oip
 from services.cli.conformance import report
 from services.cli.conformance.case import Level
-from services.cli.conformance.datatypes import Tensor
 from services.cli.conformance.model import read_given
 from services.cli.conformance.run import Result, choose, run
 from services.cli.conformance.target import Target, discover
+from services.cli.conformance.tensor import Tensor
 from services.cli.problem import Problem
 
 _REACH = 10.0  # seconds

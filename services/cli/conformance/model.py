@@ -8,7 +8,8 @@ import numpy as np
 from protos import inference_pb2 as oip
 from services.cli.conformance.answer import Answer, read_tensors
 from services.cli.conformance.case import Inapplicable
-from services.cli.conformance.datatypes import DATATYPES, Tensor, make
+from services.cli.conformance.tensor import Tensor, make
+from shared.inference.datatypes import DATATYPES
 
 OPEN_SIZE = 32  # what a dimension of -1 is given, beyond the rows
 MESSAGE = 3 << 20  # bytes: below every server's default limit of 4 MiB

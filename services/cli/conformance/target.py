@@ -11,8 +11,8 @@ from protos import inference_pb2 as oip
 from protos.inference_pb2_grpc import GRPCInferenceServiceStub
 from services.cli.conformance.answer import Answer, differ, read_answer
 from services.cli.conformance.case import Failed, Inapplicable
-from services.cli.conformance.datatypes import Tensor
 from services.cli.conformance.model import Model
+from services.cli.conformance.tensor import Tensor
 from services.cli.problem import Problem
 
 _MESSAGE = 64 << 20

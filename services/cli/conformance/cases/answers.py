@@ -7,9 +7,9 @@ from protos import inference_pb2 as oip
 from services.cli.conformance.answer import Answer, differ, row, same
 from services.cli.conformance.case import Failed, Inapplicable, Level, model_case
 from services.cli.conformance.cases.refusals import expect_answer_or_refusal
-from services.cli.conformance.datatypes import Tensor, make
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
+from services.cli.conformance.tensor import Tensor, make
 
 ROWS = 5
 LARGE = 5 << 20  # bytes of a request: more than gRPC's own default limit

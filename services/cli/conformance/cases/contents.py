@@ -1,13 +1,14 @@
 """Contents that are not what shape and datatype say. The protocol: "the raw contents must match exactly the size expected"."""
 
 import struct
+from typing import Any
 
 from protos import inference_pb2 as oip
 from services.cli.conformance.case import Inapplicable, Level, model_case
 from services.cli.conformance.cases.refusals import expect_refusal
-from services.cli.conformance.datatypes import DATATYPES
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
+from shared.inference.datatypes import DATATYPES
 
 
 @model_case("contents.mixed", Level.REQUIRED, "INVALID_ARGUMENT for raw and typed contents in one request")
@@ -68,15 +69,14 @@ def check_raw_missing(target: Target, model: Model) -> str:
 @model_case("contents.typed.short", Level.REQUIRED, "INVALID_ARGUMENT for an element fewer")
 def check_typed_short(target: Target, model: Model) -> str:
     request = model.request(typed=True)
-    values = getattr(request.inputs[0].contents, _field(request.inputs[0].datatype))
-    del values[-1]
+    del _elements(request.inputs[0])[-1]
     return expect_refusal(target, request)
 
 
 @model_case("contents.typed.long", Level.REQUIRED, "INVALID_ARGUMENT for an element more")
 def check_typed_long(target: Target, model: Model) -> str:
     request = model.request(typed=True)
-    values = getattr(request.inputs[0].contents, _field(request.inputs[0].datatype))
+    values = _elements(request.inputs[0])
     values.append(values[0])
     return expect_refusal(target, request)
 
@@ -86,9 +86,9 @@ def check_typed_field(target: Target, model: Model) -> str:
     request = model.request(typed=True)
     wrong = request.inputs[0]
     other = "BOOL" if wrong.datatype != "BOOL" else "INT64"
-    count = len(getattr(wrong.contents, _field(wrong.datatype)))
+    count = len(_elements(wrong))
     wrong.contents.Clear()
-    getattr(wrong.contents, _field(other)).extend([True if other == "BOOL" else 1] * count)
+    getattr(wrong.contents, DATATYPES[other].field).extend([True if other == "BOOL" else 1] * count)
     return expect_refusal(target, request)
 
 
@@ -132,5 +132,6 @@ def _with_raw(model: Model, at: int, raw: bytes) -> oip.ModelInferRequest:
     return request
 
 
-def _field(datatype: str) -> str:
-    return DATATYPES[datatype][1]
+def _elements(tensor: oip.ModelInferRequest.InferInputTensor) -> Any:
+    """Its typed elements, of whichever field they are in."""
+    return getattr(tensor.contents, DATATYPES[tensor.datatype].field)

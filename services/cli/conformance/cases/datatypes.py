@@ -7,9 +7,10 @@ import numpy as np
 from services.cli.conformance.answer import differ
 from services.cli.conformance.case import Failed, Inapplicable, Level, model_case
 from services.cli.conformance.cases.refusals import expect_answer_or_refusal, expect_refusal
-from services.cli.conformance.datatypes import DATATYPES, FLOATS, make
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
+from services.cli.conformance.tensor import FLOATS, make
+from shared.inference.datatypes import DATATYPES
 
 _TYPED = "raw and typed contents have the same answer"
 _UNTYPED = "raw contents are answered; typed ones, which it does not have, INVALID_ARGUMENT"
@@ -24,7 +25,7 @@ def _taken(datatype: str) -> Callable[[Target, Model], str]:
         if at is None:
             raise Inapplicable("no input has this datatype")
         raw = target.answer(model.request())
-        if not DATATYPES[datatype][1]:
+        if not DATATYPES[datatype].field:
             request = model.request(tensors)
             request.ClearField("raw_input_contents")
             request.inputs[at].contents.fp32_contents.extend([0.0] * len(tensors[at].values))
@@ -49,7 +50,7 @@ def _refused(datatype: str) -> Callable[[Target, Model], str]:
 
 
 for _datatype in DATATYPES:
-    model_case(f"datatype.{_datatype}", Level.REQUIRED, _TYPED if DATATYPES[_datatype][1] else _UNTYPED)(
+    model_case(f"datatype.{_datatype}", Level.REQUIRED, _TYPED if DATATYPES[_datatype].field else _UNTYPED)(
         _taken(_datatype)
     )
 for _datatype in DATATYPES:

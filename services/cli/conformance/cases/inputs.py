@@ -5,9 +5,9 @@ import grpc
 from services.cli.conformance.answer import read_answer
 from services.cli.conformance.case import Failed, Inapplicable, Level, model_case
 from services.cli.conformance.cases.refusals import INVALID, expect_answer_or_refusal, expect_refusal, judge
-from services.cli.conformance.datatypes import make
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
+from services.cli.conformance.tensor import make
 
 MANY = 65_536  # rows: more than most servers take at once
 

@@ -5,9 +5,9 @@ import grpc
 from protos import inference_pb2 as oip
 from services.cli.conformance.case import Failed, Inapplicable, Level, model_case, server_case
 from services.cli.conformance.cases.refusals import expect_refusal, judge
-from services.cli.conformance.datatypes import DATATYPES
 from services.cli.conformance.model import Model
 from services.cli.conformance.target import Target
+from shared.inference.datatypes import DATATYPES
 
 UNKNOWN = "no-such-model"
 NO_VERSION = "999999999"

@@ -1,4 +1,4 @@
-"""The protocol's datatypes, and tensors as it writes them: raw and typed."""
+"""Tensors as the protocol writes them, raw and typed."""
 
 import math
 import struct
@@ -9,24 +9,8 @@ from typing import Any
 import numpy as np
 
 from protos import inference_pb2 as oip
+from shared.inference.datatypes import DATATYPES
 
-# datatype -> (little-endian numpy type, field of InferTensorContents); 16-bit floats have no field, BF16 travels here as its bits
-DATATYPES: dict[str, tuple[str, str]] = {
-    "BOOL": ("?", "bool_contents"),
-    "INT8": ("i1", "int_contents"),
-    "INT16": ("<i2", "int_contents"),
-    "INT32": ("<i4", "int_contents"),
-    "INT64": ("<i8", "int64_contents"),
-    "UINT8": ("u1", "uint_contents"),
-    "UINT16": ("<u2", "uint_contents"),
-    "UINT32": ("<u4", "uint_contents"),
-    "UINT64": ("<u8", "uint64_contents"),
-    "FP16": ("<f2", ""),
-    "BF16": ("<u2", ""),
-    "FP32": ("<f4", "fp32_contents"),
-    "FP64": ("<f8", "fp64_contents"),
-    "BYTES": ("", "bytes_contents"),
-}
 FLOATS = ("FP16", "FP32", "FP64")
 _BASE, _DIGITS = 97, 3  # numbers in a row are the digits of its place, in a base that every datatype holds
 _LENGTH = struct.Struct("<I")
@@ -50,7 +34,7 @@ class Tensor:
 
     def typed(self) -> oip.InferTensorContents:
         """Raises KeyError for a datatype that has no typed contents."""
-        field = DATATYPES[self.datatype][1]
+        field = DATATYPES[self.datatype].field
         if not field:
             raise KeyError(self.datatype)
         values = self.values if isinstance(self.values, list) else self.values.tolist()
@@ -66,7 +50,7 @@ def make(name: str, datatype: str, shape: Sequence[int], first: int = 0) -> Tens
     numbers = np.repeat(np.arange(first, first + rows), width)
     if datatype == "BYTES":
         return Tensor(name, datatype, tuple(shape), [_text(int(number)) for number in numbers])
-    kind = DATATYPES[datatype][0]
+    kind = DATATYPES[datatype].numpy
     digits = 1 + numbers // _BASE ** np.tile(np.arange(width) % _DIGITS, rows) % _BASE
     if datatype == "BOOL":
         return Tensor(name, datatype, tuple(shape), digits % 2 == 1)
@@ -93,7 +77,7 @@ def read_raw(datatype: str, shape: Sequence[int], raw: bytes) -> Any:
         return _read_bytes(raw, count)
     if datatype not in DATATYPES:
         raise ValueError(f"datatype {datatype!r} is none of the protocol's")
-    values = np.frombuffer(raw, DATATYPES[datatype][0])
+    values = np.frombuffer(raw, DATATYPES[datatype].numpy)
     if len(values) != count:
         raise ValueError(f"{len(raw):,} raw bytes for {count:,} elements of {datatype}")
     return values
