@@ -16,6 +16,8 @@ _PATIENCE = 20.0  # s
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
+    """Places in the log: of a producer that writes in transactions the markers, and what it aborted, count as well."""
+
     written: int  # records, ever: retention does not lower it
     lag: int  # of them, not committed by the topic's consumer group
 

@@ -24,6 +24,7 @@ def status(
     [bold]accepted[/bold] is counted at the doors (records on the request topic, calls that servers took), so
     accepted = results + dead letters + repeats + refused + returned + pending, and pending is 0 when all is done.
     [bold]refused[/bold]: the id was used before with another payload. [bold]lag[/bold]: records not yet committed by the stream worker.
+    Where a producer writes in transactions, Kafka's own markers count too: read accepted, pending and lag as "at most".
 
     Examples:  [bold]tidemill status[/bold]   [bold]tidemill status --json | jq .domains.intent.pending[/bold]
     """

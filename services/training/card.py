@@ -72,6 +72,10 @@ much the same of everything is easily lower. `heads` pools the answers of all he
 
 def _data(data: Mapping[str, Any]) -> str:
     files = "\n".join(f"* `{name}` sha256 `{digest}`" for name, digest in data.get("files", {}).items())
+    if data.get("source") == "synthetic":
+        files = f"* {data['n']:,} radiographs drawn with seed {data['seed']}"
+    elif "source" in data:
+        files = f"* `{data['source']}` sha256 `{data['sha256']}`"
     judged = len(data.get("judgements", ()))
     people = f"\n* {judged} judgements of people, by id in the ledger's evidence" if judged else ""
     parts = ", ".join(f"{count:,} {name}" for name, count in data.get("parts", data.get("counts", {})).items())

@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -129,6 +130,26 @@ def test_committed_records_are_not_lag(kafka):
     client.close()
     found = offsets.read(kafka.bootstrap, {kafka.prefix: topic, "nobody": f"{kafka.prefix}.nothing"})
     assert found == {kafka.prefix: offsets.Offsets(3, 1), "nobody": offsets.Offsets(0, 0)}
+
+
+async def transact(kafka, topic):
+    """Two records that count, and one that was thought better of."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=kafka.prefix)
+    await producer.start()
+    async with producer.transaction():
+        for _ in range(2):
+            await producer.send(topic, b"x")
+    await producer.begin_transaction()
+    await producer.send_and_wait(topic, b"x")
+    await producer.abort_transaction()
+    await producer.stop()
+
+
+def test_what_transactions_leave_in_the_log_counts(kafka):
+    """Two events, two markers and an aborted record: for such producers the documents say "at most"."""
+    topic = kafka.topic()
+    asyncio.run(transact(kafka, topic))
+    assert offsets.read(kafka.bootstrap, {kafka.prefix: topic}) == {kafka.prefix: offsets.Offsets(5, 5)}
 
 
 def test_no_model_is_live_in_an_empty_ledger(settings):

@@ -138,6 +138,16 @@ def test_compose_marks_the_store_and_passes_the_commit_on() -> None:
         assert arguments["TIDEMILL_COMMIT"] == "${TIDEMILL_COMMIT:-}", name
 
 
+def test_models_can_be_verified_where_they_lie() -> None:
+    """The inference container has the store and the ledger, as the documents say; domains, which need no model, have no store."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    stores = {name for name, each in services.items() if any(v.startswith("models:") for v in each.get("volumes", ()))}
+    assert stores == {"starters", "inference"}
+    assert "TIDEMILL_POSTGRES" in services["inference"]["environment"]
+    assert "TIDEMILL_MODELS=/models" in (ROOT / "deploy/Dockerfile").read_text()
+    assert "docker compose exec inference tidemill models --verify" in (ROOT / "README.md").read_text()
+
+
 def test_the_compose_file_is_valid() -> None:
     """By the Compose specification's own schema."""
     assert "ok" in run(
@@ -160,3 +170,15 @@ def test_the_compose_file_is_hardened_and_on_loopback() -> None:
         if service["image"].startswith("tidemill"):
             assert service["read_only"] is True, name
             assert service["cap_drop"] == ["ALL"], name
+
+
+def test_only_what_names_dependencies_installs_them_again() -> None:
+    """What is copied before the installation decides when its layer is made anew: neither code nor README."""
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    before, installs, _ = dockerfile.partition("uv pip install")
+    copied = [line.split()[1:-1] for line in before.splitlines() if line.startswith("COPY")]
+    assert installs
+    assert copied == [["pyproject.toml", "constraints.txt", "LICENSE"]]
+    sent = set((ROOT / ".dockerignore").read_text().split())
+    assert {f"!{name}" for name in copied[0]} <= sent
+    assert "!README.md" not in sent
