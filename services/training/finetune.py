@@ -7,7 +7,7 @@ and new, are learned from together (replay), so that a correction does not cost 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,23 +142,39 @@ def _train(
     plan: Plan,
     advance: Callable[[int, int], None],
 ) -> nn.Module:
-    from transformers import Trainer, TrainingArguments, set_seed
+    from transformers import Trainer, set_seed
     from transformers.trainer_utils import get_last_checkpoint
 
     set_seed(plan.seed)
     for parameter in network.parameters():
         parameter.requires_grad = True
-    encoder = _adapt(network) if plan.method == "lora" else network
-    width = _width(network, rows)
-    model = _Classifier(encoder, Heads(width, {head: len(names) for head, names in labels.items()}))
+    encoder: Any = _adapt(network) if plan.method == "lora" else network
+    heads = Heads(_width(network, rows), {head: len(names) for head, names in labels.items()})
     place.mkdir(parents=True, exist_ok=True)
-    arguments = TrainingArguments(
+    trainer = Trainer(
+        model=_Classifier(encoder, heads),
+        args=_arguments(place, plan, len(rows), labels),
+        train_dataset=rows,
+        data_collator=_collate,
+        callbacks=[_progress(advance)],
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+    merged = encoder.merge_and_unload() if plan.method == "lora" else encoder
+    tuned: nn.Module = merged.cpu().eval()
+    return tuned
+
+
+def _arguments(place: Path, plan: Plan, rows: int, heads: Collection[str]) -> Any:
+    """transformers' TrainingArguments: checkpoints to go on from, a linear schedule, nothing reported to anyone."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
         output_dir=str(place),
         num_train_epochs=plan.epochs,
         per_device_train_batch_size=BATCH,
         learning_rate=RATES[plan.method],
         lr_scheduler_type="linear",
-        warmup_steps=max(1, plan.epochs * len(rows) // BATCH // 10),
+        warmup_steps=max(1, plan.epochs * rows // BATCH // 10),
         weight_decay=0.01,
         max_grad_norm=1.0,
         seed=plan.seed,
@@ -170,18 +186,9 @@ def _train(
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
-        label_names=[f"truth_{head}" for head in labels],
+        label_names=[f"truth_{head}" for head in heads],
         dataloader_pin_memory=False,
     )
-    trainer = Trainer(
-        model=model, args=arguments, train_dataset=rows, data_collator=_collate, callbacks=[_progress(advance)]
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
-    merged: Any = encoder
-    if plan.method == "lora":
-        merged = merged.merge_and_unload()
-    tuned: nn.Module = merged.cpu().eval()
-    return tuned
 
 
 def _adapt(network: nn.Module) -> nn.Module:

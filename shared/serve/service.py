@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import grpc
@@ -20,21 +19,17 @@ from shared.event import Arrival, Headers, Key, check_name
 from shared.ordered import in_order
 from shared.patience import persist
 from shared.serve.call import arrive, refused, reply, stored, unnamed
-from shared.serve.pile import PiledStore
+from shared.serve.custody import Custody
 from shared.serve.projector import Projector
-from shared.serve.refusal import Overloaded, refuse, rejection
-from shared.serve.room import Room
+from shared.serve.refusal import refuse, rejection
 from shared.serve.tally import Tally
 from shared.settings import Settings
-from shared.settlement.settlement import Means, settle
-from shared.store.outcome import Settled
+from shared.settlement.settlement import Means
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256  # calls
 MAX_MESSAGE_BYTES = 33 * 1024 * 1024  # 32 MiB of requests and their envelopes
-IN_HAND = 1024  # events at once; beyond, unary and batch calls are told to come back, and messages of streams wait in the transport
-IN_HAND_BYTES = 256 * 1024 * 1024
 STREAM_WINDOW = 64  # events of one stream at once
 EARLY = 0.05  # seconds before the caller's deadline at which we give up, so that our answer arrives before gRPC's own
 
@@ -49,18 +44,12 @@ class Service:
         self.name = domain.service
         self._domain = domain
         self._settings = settings
-        self._means: Means | None = None
-        self._tally: Tally
-        self._piled: Means  # for settlement: concurrent calls share transactions
-        self._projector: Projector
-        self._finishing: set[asyncio.Task[list[Settled | Failure]]] = set()
+        self._custody = Custody(domain)
         self._stopping = asyncio.Event()
-        self._room = Room(IN_HAND, IN_HAND_BYTES)
 
     def open(self, means: Means, tally: Tally, projector: Projector) -> None:
         """From now on calls are answered; before, they are told that we start."""
-        self._tally, self._projector, self._means = tally, projector, means
-        self._piled = replace(means, store=PiledStore(means.store))
+        self._custody.open(means, tally, projector)
 
     def close(self) -> None:
         """End streams after the events in hand."""
@@ -68,7 +57,7 @@ class Service:
 
     async def finished(self) -> None:
         """Returns once all that was accepted has ended, which its deadlines bound."""
-        await asyncio.gather(*self._finishing, return_exceptions=True)
+        await self._custody.finished()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         domain, verb = self._domain, self._domain.verb
@@ -109,7 +98,7 @@ class Service:
     async def _one(self, data: bytes, context: Context) -> Message:
         call = self._parse(self._domain.call, data)
         arrival = self._arrive(call, context, self._deadline(context))
-        settled = (await self._settle([arrival]))[0]
+        settled = (await self._custody.settle([arrival]))[0]
         if isinstance(settled, Failure):
             raise settled
         if settled.reused:
@@ -149,7 +138,7 @@ class Service:
         check_name("source", event.source)
         check_name("id", event.id)
         key = Key(self._domain.name, event.source or self._domain.requests, event.id)
-        store = self._ready().store
+        store = self._custody.means.store
         found = await persist(lambda: store.find([key]), until=self._deadline(context))
         if key not in found:
             await context.abort(
@@ -161,7 +150,7 @@ class Service:
         async def answer(data: bytes, context: Context) -> Message:
             try:
                 async with asyncio.timeout_at(self._deadline(context)):
-                    return await method(self._parse(request, data), self._ready())
+                    return await method(self._parse(request, data), self._custody.means)
             except TimeoutError as error:
                 raise Expired("the call's deadline passed before there was an answer") from error
 
@@ -178,7 +167,7 @@ class Service:
                 arrivals[i] = self._arrive(call, context, deadline)
             except Reject as why:
                 replies[i] = unnamed(self._domain, call, why)
-        settled = await self._settle(list(arrivals.values()), patient)
+        settled = await self._custody.settle(list(arrivals.values()), patient)
         for (i, arrival), each in zip(arrivals.items(), settled, strict=True):
             if isinstance(each, Reject):
                 replies[i] = refused(self._domain, arrival, each)
@@ -188,51 +177,15 @@ class Service:
                 replies[i] = reply(self._domain, arrival, each)
         return [replies[i] for i in range(len(calls))]
 
-    async def _settle(self, arrivals: list[Arrival], patient: bool = False) -> list[Settled | Failure]:
-        """patient: wait for room, rather than be told that there is none."""
-        self._ready()
-        if not arrivals:
-            return []
-        size = sum(len(arrival.payload) for arrival in arrivals)
-        if patient:
-            await self._room.wait(len(arrivals), size)
-        elif not self._room.take(len(arrivals), size):
-            events, most = self._room.most
-            raise Overloaded(f"{events:,} events or {most >> 20} MiB are in hand already; try again in a moment")
-        self._tally.accept(len(arrivals))
-        # What was accepted is brought to an end, and counted, even if the caller goes away meanwhile.
-        task = asyncio.ensure_future(self._finish(arrivals))
-        self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
-        return await asyncio.shield(task)
-
-    async def _finish(self, arrivals: list[Arrival]) -> list[Settled | Failure]:
-        settled: list[Settled | Failure] = []
-        try:
-            settled = await settle(self._domain, arrivals, self._piled)
-            self._projector.add(each for each in settled if isinstance(each, Settled))
-            return settled
-        finally:
-            ended = sum(isinstance(each, Settled) for each in settled)
-            for i in range(len(arrivals)):
-                self._tally.end(settled=i < ended)
-            self._room.give(len(arrivals), sum(len(arrival.payload) for arrival in arrivals))
-
     def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
-        self._ready()
         caller = _metadata(context).get("tidemill-caller", "")
-        return arrive(self._domain, call, caller, deadline, _trace(context), self._tally.run)
+        return arrive(self._domain, call, caller, deadline, _trace(context), self._custody.run)
 
     def _parse(self, kind: type[Message], data: bytes) -> Any:
         try:
             return kind.FromString(data)
         except DecodeError as error:
             raise Reject("CALL_NOT_PROTOBUF", f"the message is not a {kind.DESCRIPTOR.full_name}") from error
-
-    def _ready(self) -> Means:
-        if self._means is None:
-            raise Unavailable("this server", "it is starting", 1.0)
-        return self._means
 
     def _deadline(self, context: Context) -> float:
         asked = context.time_remaining()
