@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, PreTrainedTokenizerFast
 
-from shared.bundle import Bundle, Encoder, load
+from shared.bundle import Bundle, Encoder, PrecisionName, load
+from shared.nn.precision import quantise
 
 BATCH = 32
 LANGUAGE = "en"
@@ -46,14 +47,18 @@ class Bare:
         *,
         model: str = "intent",
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        precision: PrecisionName = "fp32",
     ) -> None:
+        """precision: of its linear layers if int8, with our kernel; of the whole network else."""
         folder = models / model / version if version else _newest(models / model)
         bundle = load(folder, Bundle)
         route = bundle.routes.get(LANGUAGE, bundle.routes["*"])
         place = models / "encoders" / route.encoder
         self._device, self._spec = device, load(place, Encoder)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._network = AutoModel.from_pretrained(place, local_files_only=True, dtype=dtype).eval().to(device)
+        if precision == "int8":
+            quantise(self._network)
         self._tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(place / "tokenizer.json"), pad_token="[PAD]", model_max_length=self._spec.max_tokens
         )

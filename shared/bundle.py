@@ -25,6 +25,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ALLOWED = {".safetensors", ".json", ".txt", ".md", ".jsonl", ".csv"}  # nothing that executes when read
 
 
+PrecisionName = Literal["fp32", "bf16", "int8"]
+
+
 class BundleError(Exception):
     """A bundle cannot be trusted or understood; the message names the file."""
 
@@ -67,6 +70,18 @@ class Network(_Spec):
         return self
 
 
+class Precision(_Spec):
+    """What answering with less than fp32 costs, measured on the held-out items when the bundle was made."""
+
+    budget: float = Field(default=0.5, ge=0)  # points of accuracy that serving may lose for speed
+    loss: dict[PrecisionName, float] = Field(default_factory=dict)  # points lost against fp32; below 0: gained
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The precisions that may serve this bundle."""
+        return frozenset({"fp32", *(name for name, points in self.loss.items() if points <= self.budget)})
+
+
 class Bundle(_Spec):
     """A domain's model.
 
@@ -90,6 +105,7 @@ class Bundle(_Spec):
     thresholds: dict[str, float] = Field(
         default_factory=dict
     )  # sent along with every answer, e.g. "scope.out_of_scope.en"
+    precision: Precision | None = None  # None: nobody measured any, and it is served in fp32
 
     @model_validator(mode="after")
     def _whole(self) -> "Bundle":

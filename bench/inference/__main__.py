@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     cores = max(1, (os.cpu_count() or 1) // 4)
     parser.add_argument("--processes", type=int, default=min(cores, 8), help="of callers")
     given = parser.parse_args()
-    given.precisions = given.precisions or list(servers.offered())
+    given.precisions = given.precisions or list(servers.PRECISIONS)
     if given.precisions[0] != "fp32":
         parser.error("--precisions begins with fp32, which the others are told beside")
     if given.texts and given.texts < 128:

@@ -105,11 +105,11 @@ class Ground:
         file.write_text(json.dumps(list(texts)), encoding="utf-8")
         return file
 
-    def loop(self, texts: Sequence[str], batch: int = 32, window: int = 0, dtype: str = "fp32") -> list[float]:
+    def loop(self, texts: Sequence[str], batch: int = 32, window: int = 0, precision: str = "fp32") -> list[float]:
         """Seconds of each batch of the bare loop, whose answers are kept beside the servers'."""
-        job = {"loop": "bare", "batch": batch, "window": window, "dtype": dtype}
+        job = {"loop": "bare", "batch": batch, "window": window, "precision": precision}
         seconds, answers = self._ask(self.bare, texts, job)
-        self.answers[f"bare {dtype}"] |= dict(zip(texts, answers, strict=True))
+        self.answers[f"bare {precision}"] |= dict(zip(texts, answers, strict=True))
         return seconds
 
     def engine(self, precision: str, texts: Sequence[str], batch: int) -> list[float]:

@@ -1,6 +1,6 @@
 """Loops without a server, in a process of their own: `python -m bench.inference.loops MODELS DEVICE`.
 
-`bare` is FIFO-32 and its variations (`bench.bare`): by order, batch size and datatype. `engine` is what the service does, without gRPC:
+`bare` is FIFO-32 and its variations (`bench.bare`): by order, batch size and precision. `engine` is what the service does, without gRPC:
 our own packed forward pass in the precision of this process's TIDEMILL_PRECISION, fed whole lists of texts.
 """
 
@@ -22,8 +22,7 @@ from services.inference.lifecycle import warm
 from services.inference.load import Loader
 from services.inference.served import Served
 from shared import bundle
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from shared.settings import Settings
 
 
 class Loops:
@@ -38,9 +37,9 @@ class Loops:
         texts = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))[: job["count"]]
         if job["loop"] == "engine":
             return self._engine(texts, job["version"], job["batch"])
-        name = job.get("dtype", "fp32")
+        name = job.get("precision", "fp32")
         if name not in self._bare:
-            self._bare[name] = Bare(self._models, job["version"], device=self._device, dtype=_DTYPES[name])
+            self._bare[name] = Bare(self._models, job["version"], device=self._device, precision=name)
             self._bare[name].round(texts[: 2 * job["batch"]], job["batch"])
         done = self._bare[name].round(texts, job["batch"], job["window"])
         return {"batches": done.batches, "answers": done.answers}
@@ -64,7 +63,8 @@ async def _open(models: Path, version: str) -> Served:
     engine = Engine()
     engine.start()  # its thread ends with this process
     digest = bundle.sha256(models / "intent" / version / bundle.MANIFEST)
-    served = await asyncio.to_thread(Loader(models, engine).load, "intent", version, digest)
+    loader = Loader(models, engine, Settings().precision)
+    served = await asyncio.to_thread(loader.load, "intent", version, digest)
     await warm(served)
     return served
 

@@ -1,6 +1,7 @@
 """The service as it is run: one real process for each precision, following one real ledger."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from bench import prior
-from bench.inference.models import Models, Pointer
+from bench.inference.models import INTENT, Models, Pointer
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
 from services.cli import child, health
@@ -41,6 +42,16 @@ class Server:
     precision: str
     address: str
     pid: int
+
+    def runs_in(self) -> set[str]:
+        """The precisions that its model of intents answers in."""
+        request = oip.ModelInferRequest(model_name=INTENT)
+        request.parameters["card"].bool_param = True
+        request.inputs.add(name="text", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"hello")
+        with grpc.insecure_channel(self.address) as channel:
+            stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
+            card = json.loads(stub.ModelInfer(request, timeout=30).parameters["card"].string_param)
+        return set(card["precision"].values())
 
     def counts(self) -> Counts:
         with grpc.insecure_channel(self.address) as channel:
@@ -82,11 +93,6 @@ def promote(url: str, models: Models, model: str, pointer: Pointer) -> None:
     prior.promote(Settings(postgres=url, models=models.store), model, pointer.version, pointer.digest)
 
 
-def offered() -> tuple[str, ...]:
-    """The precisions that this checkout's service can be told to use."""
-    return PRECISIONS if "precision" in Settings.model_fields else PRECISIONS[:1]
-
-
 def surroundings(url: str, models: Models, precision: str) -> dict[str, str]:
     """Of the service's process, and of one that does its work without a server."""
     return {
@@ -119,8 +125,12 @@ def serving(folder: Path, environments: Mapping[str, Mapping[str, str]]) -> Iter
                 if precision == PRECISIONS[0]:
                     raise
                 print(f"{precision} is not offered here: {error}", flush=True)
+                continue
+            server = Server(precision, address, process)
+            if (runs := server.runs_in()) == {precision}:
+                servers[precision] = server
             else:
-                servers[precision] = Server(precision, address, process)
+                print(f"{precision} is not offered here: it would be {', '.join(sorted(runs))}", flush=True)
         yield servers
 
 

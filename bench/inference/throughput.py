@@ -34,8 +34,8 @@ def run(ground: Ground, say: Callable[[str], None]) -> None:
 def warm_up(ground: Ground) -> None:
     """Each server and each loop has worked before anything is timed."""
     texts = ground.part(ground.size.rounds)[:128]
-    ground.loop(texts)
     for precision in ground.servers:
+        ground.loop(texts, precision=precision)
         ground.engine(precision, texts, WINDOW)
         ground.call(precision, [Stream(INTENT, 16, clients=4, calls=8)], texts)
         ground.call(
@@ -48,15 +48,19 @@ def _scenarios(ground: Ground) -> Iterator[tuple[str, Callable[[Texts], float]]]
     yield SORTED, lambda texts: len(texts) / sum(ground.loop(texts, window=len(texts)))
     yield SORTED_WINDOW, lambda texts: len(texts) / sum(ground.loop(texts, window=WINDOW))
     yield SINGLE, lambda texts: statistics.median(ground.loop(texts[: ground.size.singles], batch=1))
-    if "bf16" in ground.servers:
-        yield f"{SORTED}_bf16", lambda texts: len(texts) / sum(ground.loop(texts, window=len(texts), dtype="bf16"))
     for precision in ground.servers:
+        if precision != "fp32":
+            yield f"{SORTED}_{precision}", partial(_sorted, ground, precision)
         yield f"{precision}_engine", partial(_engine, ground, precision)
         yield f"{precision}_engine_single", partial(_engine_single, ground, precision)
         yield f"{precision}_single", partial(_single, ground, precision)
         yield f"{precision}_unary64", partial(_unary, ground, precision)
         yield f"{precision}_rows64", partial(_rows, ground, precision)
         yield f"{precision}_rows64_two_models", partial(_two_models, ground, precision)
+
+
+def _sorted(ground: Ground, precision: str, texts: Texts) -> float:
+    return len(texts) / sum(ground.loop(texts, window=len(texts), precision=precision))
 
 
 def _engine(ground: Ground, precision: str, texts: Texts) -> float:

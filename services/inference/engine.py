@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 class Device(Lane, Protocol):
     """A lane that computes."""
 
+    @property
+    def precision(self) -> str:
+        """Of its arithmetic: fp32, bf16 or int8."""
+        ...
+
     def run(self, units: Sequence[Unit]) -> Sequence[Any]:
         """One result for each unit, in order. Only ever called from the device thread."""
         ...

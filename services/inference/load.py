@@ -13,22 +13,24 @@ from services.inference.engine import Engine
 from services.inference.prior import PriorModel
 from services.inference.served import Identity, Served
 from shared import bundle as bundles
-from shared.bundle import Bundle, BundleError, Encoder
+from shared.bundle import Bundle, BundleError, Encoder, Precision
 from shared.heads import lacking
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
     import torch
 
-    from services.inference.text import Branch, EncoderDevice
+    from services.inference.text import Branch, EncoderDevice, SharedEncoder
 
 
 class Loader:
     """Loads models of one store for one engine. `load` is called from one thread at a time, never from the event loop's."""
 
-    def __init__(self, store: Path, engine: Engine) -> None:
-        self._store, self._engine = store, engine
+    def __init__(self, store: Path, engine: Engine, precision: str = "auto") -> None:
+        """precision: as in `Settings`."""
+        self._store, self._engine, self._precision = store, engine, precision
         self._tokenising = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "tokenise")
-        self._encoders: WeakValueDictionary[str, EncoderDevice] = WeakValueDictionary()
+        self._shared: WeakValueDictionary[str, SharedEncoder] = WeakValueDictionary()
+        self._encoders: WeakValueDictionary[tuple[str, str], EncoderDevice] = WeakValueDictionary()
 
     def load(self, model: str, version: str, digest: str) -> Served:
         """The model, not yet warm.
@@ -74,21 +76,35 @@ class Loader:
         from shared.nn.heads import load_heads
 
         route = spec.routes[language]
-        encoder = self._encoders.get(route.encoder)
-        if encoder is None:
-            encoder = self._encoders[route.encoder] = self._load_encoder(route.encoder)
+        encoder = self._find_encoder(route.encoder, spec.precision)
         heads = load_heads(folder / route.weights, encoder.width, labels).to(encoder.device)
         return Branch(encoder, heads, route.temperature)
 
-    def _load_encoder(self, digest: str) -> "EncoderDevice":
+    def _find_encoder(self, digest: str, record: Precision | None) -> "EncoderDevice":
+        """The encoder in the precision that this model is to be answered in, for as long as it is loaded."""
+        from services.inference.text import EncoderDevice
+
+        shared = self._shared.get(digest)
+        if shared is None:
+            shared = self._shared[digest] = self._load_encoder(digest)
+        precision = shared.networks.choose(record.allowed if record else {"fp32"}, self._precision)
+        encoder = self._encoders.get((digest, precision))
+        if encoder is None:
+            encoder = self._encoders[digest, precision] = EncoderDevice(shared, precision)
+        return encoder
+
+    def _load_encoder(self, digest: str) -> "SharedEncoder":
         folder = self._store / bundles.ENCODERS / digest
         spec = bundles.load(folder, Encoder)
         if not bundles.sha256(folder / bundles.MANIFEST).startswith(digest):
             raise BundleError(f"{folder / bundles.MANIFEST}: its sha256 does not begin with {digest}")
-        from services.inference.text import EncoderDevice
+        from services.inference.precision import Networks
+        from services.inference.text import SharedEncoder
         from shared.nn.encoder import load_network, load_tokenizer
 
-        return EncoderDevice(load_network(folder, spec), load_tokenizer(folder, spec), spec.width, _device())
+        device = _device()
+        networks = Networks(load_network(folder, spec), device, spec.name)
+        return SharedEncoder(networks, load_tokenizer(folder, spec), spec.width, device)
 
     def _build_image(self, folder: Path, spec: Bundle, identity: Identity) -> Served:
         from safetensors.torch import load_file

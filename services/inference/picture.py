@@ -24,6 +24,8 @@ BUDGET = {"cpu": 1 << 21, "cuda": 1 << 25}  # pixels a pass
 class ImageDevice:
     """One image network."""
 
+    precision = "fp32"
+
     def __init__(
         self, network: nn.Module, spec: ImageInput, temperature: Mapping[str, float], device: torch.device
     ) -> None:

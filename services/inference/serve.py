@@ -58,7 +58,7 @@ async def serve(settings: Settings) -> None:
     try:
         async with listening(settings, registry, engine, health):
             following = asyncio.ensure_future(
-                _follow(settings, Lifecycle(registry, Loader(settings.models, engine), announce))
+                _follow(settings, Lifecycle(registry, Loader(settings.models, engine, settings.precision), announce))
             )
             told: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
             ends: tuple[asyncio.Future[None], ...] = (following, engine.fault)

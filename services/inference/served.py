@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,6 @@ class Served(Protocol):
     def inputs(self) -> tuple[TensorSpec, ...]: ...
     @property
     def outputs(self) -> tuple[TensorSpec, ...]: ...
-
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
         """Answers `rows` rows, whose tensors fit `inputs`.
 
@@ -77,8 +76,11 @@ class Identity:
     def of(cls, bundle: Bundle, version: str) -> "Identity":
         labels = {head: list(spec.labels) for head, spec in bundle.heads.items()}
         card = {"model": bundle.model, "version": version, "labels": labels, "thresholds": bundle.thresholds}
-        text = json.dumps(card, ensure_ascii=False, separators=(",", ":"))
-        return cls(bundle.model, version, text, {head: len(names) for head, names in labels.items()})
+        return cls(bundle.model, version, _write(card), {head: len(names) for head, names in labels.items()})
+
+    def tell(self, precision: Mapping[str, str]) -> str:
+        """The card, saying besides in which precision rows of each language are answered."""
+        return _write({**json.loads(self.card), "precision": precision})
 
     def outputs(self, *others: TensorSpec) -> tuple[TensorSpec, ...]:
         heads = (TensorSpec(f"{head}.probabilities", "FP32", (-1, count)) for head, count in self.heads.items())
@@ -92,6 +94,10 @@ class Identity:
             tensors[f"{head}.probabilities"] = vectors[:, start : start + count]
             start += count
         return tensors
+
+
+def _write(card: Mapping[str, Any]) -> str:
+    return json.dumps(card, ensure_ascii=False, separators=(",", ":"))
 
 
 def list_errors(rows: int, errors: Mapping[int, str]) -> list[bytes]:

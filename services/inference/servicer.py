@@ -134,10 +134,12 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             metrics.shed.add(count, {"tidemill.priority": priority})
         if not batch.units:
             return
-        metrics.passes.record(seconds)
-        metrics.busy.add(seconds)
-        metrics.rows.record(len(batch.units))
-        padding = cast(Device, batch.lane).padding(batch.units)
+        device = cast(Device, batch.lane)
+        precision = {"tidemill.precision": device.precision}
+        metrics.passes.record(seconds, precision)
+        metrics.busy.add(seconds, precision)
+        metrics.rows.record(len(batch.units), precision)
+        padding = device.padding(batch.units)
         metrics.padding.record(padding / (batch.cost + padding))
         for served, rows in Counter(unit.owner.model for unit in batch.units).items():
             self._registry.record(served).passed(rows, seconds)

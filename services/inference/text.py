@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from services.inference.engine import Call, Engine, Work
+from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
 from services.inference.served import TRUNCATED, Answer, Identity
 from services.inference.tensors import Tensor
 from services.inference.units import Unit
+from shared.bundle import PrecisionName
 from shared.nn.heads import Heads, calibrate
 from shared.nn.tokens import Tokenizer, Tokens, pack
 
@@ -23,14 +24,25 @@ from shared.nn.tokens import Tokenizer, Tokens, pack
 BUDGET = {"cpu": 1024, "cuda": 32_768}
 
 
-class EncoderDevice:
-    """One encoder and its tokeniser. All rows of all its models, of whatever version, can share a pass."""
+@dataclass(frozen=True, eq=False)
+class SharedEncoder:
+    """One encoder and its tokeniser, in memory once for all models that name it."""
 
-    def __init__(self, network: nn.Module, tokenizer: Tokenizer, width: int, device: torch.device) -> None:
-        self.tokenizer, self.width, self.device = tokenizer, width, device
-        self.budget = BUDGET[device.type]
-        self._network = network.to(device)
-        self._pads = bool(getattr(network, "pads", False))
+    networks: Networks
+    tokenizer: Tokenizer
+    width: int
+    device: torch.device
+
+
+class EncoderDevice:
+    """An encoder in one precision. All rows of all models that are answered in it, of whatever version, can share a pass."""
+
+    def __init__(self, shared: SharedEncoder, precision: PrecisionName) -> None:
+        self.shared, self.precision = shared, precision
+        self.tokenizer, self.width, self.device = shared.tokenizer, shared.width, shared.device
+        self.budget = BUDGET[shared.device.type]
+        self._network = shared.networks.get(precision)
+        self._pads = bool(getattr(self._network, "pads", False))
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
@@ -81,7 +93,8 @@ class TextModel:
     def __init__(
         self, identity: Identity, branches: Mapping[str, Branch], engine: Engine, tokenising: Executor
     ) -> None:
-        self.name, self.version, self.card = identity.name, identity.version, identity.card
+        self.name, self.version = identity.name, identity.version
+        self.card = identity.tell({language: branch.encoder.precision for language, branch in branches.items()})
         self.outputs = identity.outputs(TRUNCATED)
         self._identity, self._branches = identity, branches
         self._engine, self._tokenising = engine, tokenising

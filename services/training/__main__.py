@@ -79,6 +79,9 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed and data give the same model.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, max=100, help="Of lora and full.")] = 4,
     samples: Annotated[int, typer.Option(min=100, help="Imaging: how many radiographs to draw.")] = 3600,
+    accuracy_budget: Annotated[
+        float, typer.Option(min=0, help="Texts: points of accuracy that serving may lose by computing in bf16 or int8.")
+    ] = 0.5,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="--no-promote: train and measure alone; needs no Postgres.")
     ] = True,
@@ -114,6 +117,7 @@ def train(
         promote=promote,
         reason=reason,
         samples=samples,
+        accuracy_budget=accuracy_budget,
         command=shlex.join(["python", "-m", "services.training", *sys.argv[1:]]),
     )
     raise typer.Exit(_guarded(lambda: _train(wish)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bundle import Bundle
+from shared.bundle import Bundle, PrecisionName
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +68,7 @@ class Candidate:
     tuning: items of the training and validation parts and what model and baseline say of them when each row is judged by a fit that saw
         none of its entity: figures over many more items than the hold-out has. Reported, never gated on.
     measure: what any bundle of this domain says of the items; it runs the candidate's bytes and the live model's alike.
+    lowered: the same in other precisions than fp32, by name, as far as this machine has them.
     data: digests of the files, judgement ids, split rule and counts, as JSON.
     run: method, seed, command, encoder, base revision, as JSON.
     notes: lines for the model card: what it was trained on, limits.
@@ -84,3 +85,4 @@ class Candidate:
     heads: Sequence[str]  # that the gate judges, the most important first
     tuning: Tuning | None = None
     notes: Sequence[str] = ()
+    lowered: Mapping[PrecisionName, Measure] = field(default_factory=dict)

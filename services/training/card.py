@@ -5,6 +5,7 @@ from typing import Any
 
 from services.training import metrics
 from services.training.candidate import Answers, Candidate
+from shared.bundle import Bundle
 
 _TASK = {"text-classifier": "text-classification", "image-classifier": "image-classification"}
 _USE = {
@@ -54,7 +55,7 @@ Calibration: a temperature for each head, fitted on rows that the deciding fit h
 zero by chance alone: in 95 % of samples, a perfectly calibrated model that is as sure stays below `ece_chance`. A model that says
 much the same of everything is easily lower. `heads` pools the answers of all heads, which leaves less to chance.
 
-## Thresholds
+{_precision(spec)}## Thresholds
 
 | threshold | value |
 |---|---|
@@ -67,6 +68,20 @@ much the same of everything is easily lower. `heads` pools the answers of all he
 {notes}
 * Small held-out parts: read the figures with their n.
 * Labels it was not trained on do not exist for it; texts unlike its data are what the out-of-scope threshold is for, not what it knows.
+"""
+
+
+def _precision(spec: Bundle) -> str:
+    if spec.precision is None:
+        return ""
+    lines = "".join(f"| {name} | {points:.2f} |\n" for name, points in spec.precision.loss.items())
+    return f"""## Precision
+
+| computed in | points of accuracy lost against fp32, by the head that loses most |
+|---|---|
+{lines}
+Served in the fastest that loses at most {spec.precision.budget:g}.
+
 """
 
 

@@ -11,21 +11,26 @@ from numpy.typing import NDArray
 
 from services.training.encoders import Made
 from services.training.examples import Example
+from shared.bundle import PrecisionName
 
 BATCH = 32
 Vectors = NDArray[np.float32]
 
 
 def embed(
-    examples: Sequence[Example], encoder: Made, scratch: Path, advance: Callable[[int], None] = lambda rows: None
+    examples: Sequence[Example],
+    encoder: Made,
+    scratch: Path,
+    advance: Callable[[int], None] = lambda rows: None,
+    precision: PrecisionName = "fp32",
 ) -> Vectors:
     """[n, width], in the examples' order: what the inference service will compute for these rows, by the same code.
 
     Args:
-        scratch: holds `features/<encoder>/*.npz`, one file a batch.
+        scratch: holds `features/<encoder>/*.npz`, one file a batch; of other precisions than fp32 `<encoder>-<precision>`.
         advance: told how many more rows are done.
     """
-    shelf = scratch / "features" / encoder.digest
+    shelf = scratch / "features" / (encoder.digest if precision == "fp32" else f"{encoder.digest}-{precision}")
     shelf.mkdir(parents=True, exist_ok=True)
     keys = [key_of(example) for example in examples]
     known = _read(shelf, encoder.spec.width)
@@ -33,7 +38,7 @@ def embed(
     if len(missing) < len(keys):
         advance(sum(key not in missing for key in keys))
     if missing:
-        known |= _compute(missing, encoder, shelf, lambda done: advance(sum(key in done for key in keys)))
+        known |= _compute(missing, encoder, shelf, lambda done: advance(sum(key in done for key in keys)), precision)
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, encoder.spec.width), np.float32)
 
 
@@ -52,14 +57,20 @@ def _read(shelf: Path, width: int) -> dict[str, Vectors]:
 
 
 def _compute(
-    missing: dict[str, Example], encoder: Made, shelf: Path, done: Callable[[list[str]], None]
+    missing: dict[str, Example],
+    encoder: Made,
+    shelf: Path,
+    done: Callable[[list[str]], None],
+    precision: PrecisionName,
 ) -> dict[str, Vectors]:
     import torch
 
     from shared.nn.encoder import load_network, load_tokenizer
+    from shared.nn.precision import lower
     from shared.nn.tokens import pack
 
     network, tokenizer = load_network(encoder.folder, encoder.spec), load_tokenizer(encoder.folder, encoder.spec)
+    network = lower(network, precision)
     texts, pairs = [e.text for e in missing.values()], [e.text_pair for e in missing.values()]
     rows = sorted(zip(missing, tokenizer.encode(texts, pairs), strict=True), key=lambda row: len(row[1]))
     found: dict[str, Vectors] = {}

@@ -10,6 +10,7 @@ from services.training import feedback, promotion, sources, text
 from services.training.candidate import Candidate
 from services.training.case import Report
 from services.training.examples import DataError
+from services.training.precision import BUDGET
 from services.training.promotion import Sealed
 from services.training.routes import Advance, Plan
 from shared.ledger import Entry
@@ -34,6 +35,7 @@ class Wish:
     promote: bool = True  # False: train and measure; neither ledger nor Postgres is needed
     reason: str = ""  # brings back a bundle that was rolled back
     samples: int = 3600  # imaging: drawn radiographs
+    accuracy_budget: float = BUDGET  # points that serving may lose by computing in fewer bits
     command: str = ""
 
 
@@ -65,7 +67,7 @@ async def run(wish: Wish, settings: Settings, advance: Advance) -> Done:
             )
     with tempfile.TemporaryDirectory(prefix="bundle-") as name:
         candidate = await _candidate(wish, settings, Path(name), judged, live, advance)
-        sealed = promotion.seal(candidate, settings.models)
+        sealed = promotion.seal(candidate, settings.models, wish.accuracy_budget)
     report = promotion.judge(sealed, live, settings.models, with_feedback=wish.with_feedback, approver=wish.approver)
     entry = None
     if wish.promote and report.verdict == "pass":

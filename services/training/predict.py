@@ -6,14 +6,21 @@ from pathlib import Path
 import numpy as np
 
 from services.training import encoders
-from services.training.candidate import Answers
+from services.training.candidate import Answers, Floats
 from services.training.examples import Example
 from services.training.features import embed
-from shared.bundle import Bundle, Route
+from shared.bundle import Bundle, PrecisionName, Route
 from shared.calibration import softmax
 
 
-def answer(examples: Sequence[Example], folder: Path, spec: Bundle, store: Path, scratch: Path) -> Answers:
+def answer(
+    examples: Sequence[Example],
+    folder: Path,
+    spec: Bundle,
+    store: Path,
+    scratch: Path,
+    precision: PrecisionName = "fp32",
+) -> Answers:
     """Calibrated probabilities of every head, by the route of each example's language.
 
     Raises:
@@ -24,9 +31,9 @@ def answer(examples: Sequence[Example], folder: Path, spec: Bundle, store: Path,
     routes = [route_name(spec, example.language) for example in examples]
     for name in sorted(set(routes)):
         rows = [row for row, each in enumerate(routes) if each == name]
-        for head, probabilities in _by_route(
-            [examples[row] for row in rows], folder, spec.routes[name], store, scratch
-        ):
+        asked, route = [examples[row] for row in rows], spec.routes[name]
+        vectors = embed(asked, encoders.find(route.encoder, store), scratch, precision=precision)
+        for head, probabilities in _classify(vectors.astype(np.float64), folder, route):
             if head in found:
                 found[head][rows] = probabilities
     return Answers(labels, found, spec.thresholds)
@@ -39,12 +46,9 @@ def route_name(spec: Bundle, language: str) -> str:
     return by_lower.get(tag) or by_lower.get(tag.partition("-")[0]) or "*"
 
 
-def _by_route(
-    examples: Sequence[Example], folder: Path, route: Route, store: Path, scratch: Path
-) -> list[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]]:
+def _classify(vectors: Floats, folder: Path, route: Route) -> list[tuple[str, Floats]]:
     from safetensors.numpy import load_file
 
-    vectors = embed(examples, encoders.find(route.encoder, store), scratch).astype(np.float64)
     weights = load_file(folder / route.weights)
     heads = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
     return [

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.training import card, gate, metrics
+from services.training import card, gate, metrics, precision
 from services.training.candidate import Answers, Candidate
 from services.training.case import Case, Report
 from shared import bundle
@@ -42,9 +42,13 @@ async def find_live(settings: Settings, model: str) -> Entry | None:
         await ledger.close()
 
 
-def seal(candidate: Candidate, store: Path) -> Sealed:
-    """Measures the very bytes that will be served, writes the card, and publishes. The same run gives the same digest."""
+def seal(candidate: Candidate, store: Path, budget: float = precision.BUDGET) -> Sealed:
+    """Measures the very bytes that will be served, writes the card, and publishes. The same run gives the same digest.
+
+    budget: points of accuracy that serving may lose by computing in another precision than fp32.
+    """
     answers = candidate.measure(candidate.folder, candidate.spec)
+    candidate = precision.record(candidate, answers, budget)
     (candidate.folder / "card.md").write_text(card.compose(candidate, answers), encoding="utf-8")
     digest = bundle.seal(candidate.folder, candidate.spec)
     version = f"{datetime.now(UTC):%Y%m%d}-{digest[:8]}"

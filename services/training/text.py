@@ -1,6 +1,7 @@
 """A text model from a corpus: one route a language, assembled into the files of one bundle."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import numpy as np
 from services.training import baseline, predict, routes, thresholds
 from services.training.candidate import Answers, Candidate, Item, Tuning
 from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example
+from services.training.precision import list_lowered
 from services.training.regression import Floats, Ints, Vectors
 from services.training.routes import Advance, Branch, Plan
-from shared.bundle import Bundle, Head, Route
+from shared.bundle import Bundle, Head, PrecisionName, Route
 from shared.calibration import softmax
 
 
@@ -27,8 +29,8 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
         )
     branches = [routes.train(corpus, languages, plan, advance) for languages in routes.find_routes(corpus)]
 
-    def measure(place: Path, bundle: Bundle) -> Answers:
-        return predict.answer(asked, place, bundle, plan.store, plan.scratch)
+    def measure(place: Path, bundle: Bundle, precision: PrecisionName = "fp32") -> Answers:
+        return predict.answer(asked, place, bundle, plan.store, plan.scratch, precision)
 
     return Candidate(
         folder=folder,
@@ -46,6 +48,9 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
         },
         heads=tuple(corpus.labels),
         tuning=_tuning(corpus, branches),
+        lowered={
+            name: partial(measure, precision=name) for name in list_lowered([branch.encoder for branch in branches])
+        },
     )
 
 

@@ -80,6 +80,7 @@ class Bert(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
         self.padded_attention: bool | None = None  # None: as suits the device
+        self.dtype = torch.float32  # of the layers, and of what passes between them
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
 
     def forward(self, packed: Packed) -> Tensor:
@@ -87,13 +88,13 @@ class Bert(nn.Module):
         spans = _Spans(packed, padded)
         hidden = self.words(packed.ids) + self.positions(spans.positions + self.shape.first_position)
         hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
-        hidden = self.dropout(self.norm(hidden))
+        hidden = self.dropout(self.norm(hidden)).to(self.dtype)
         kept: dict[int, Tensor] = {}
         for number, layer in enumerate(self.layers[: max(self.outputs)], 1):
             hidden = layer(hidden, spans)
             if number in self.outputs:
-                kept[number] = hidden
-        return torch.cat([kept[number] for number in self.outputs], 1) if len(kept) > 1 else hidden
+                kept[number] = hidden.float()
+        return torch.cat([kept[number] for number in self.outputs], 1) if len(self.outputs) > 1 else hidden.float()
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:

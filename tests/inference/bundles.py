@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from shared.bundle import Bundle, Encoder, Head, Route, publish
+from shared.bundle import Bundle, Encoder, Head, Precision, Route, publish
 from shared.nn.bert import Bert, Shape, write_weights
 from shared.nn.heads import Heads, save_heads
 
@@ -80,6 +80,7 @@ def publish_text(
     routes: Mapping[str, str],
     heads: Mapping[str, Sequence[str]],
     seed: int = 1,
+    precision: Precision | None = None,
 ) -> str:
     """A text classifier with random heads; `routes`: language -> encoder. Returns the digest that the ledger would name."""
     folder = scratch / f"{model}-{version}"
@@ -99,6 +100,7 @@ def publish_text(
             for language, encoder in routes.items()
         },
         thresholds={"intent.confident": 0.7},
+        precision=precision,
     )
     return publish(folder, spec, store, version)[1]
 

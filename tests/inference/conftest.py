@@ -100,7 +100,7 @@ async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]
         await health.set(model, health_pb2.HealthCheckResponse.SERVING)
 
     engine.start()
-    lifecycle = Lifecycle(registry, Loader(settings.models, engine), announce)
+    lifecycle = Lifecycle(registry, Loader(settings.models, engine, settings.precision), announce)
     try:
         async with listening(settings, registry, engine, health) as port:
             following = asyncio.ensure_future(lifecycle.follow(ledger.watch()))

@@ -33,7 +33,6 @@ class Model:
     card: str = "{}"
     inputs: tuple[TensorSpec, ...] = (TensorSpec("text", "BYTES"),)
     outputs: tuple[TensorSpec, ...] = (LENGTH, TRUNCATED, ROW_ERROR)
-    properties: Mapping[str, str] = field(default_factory=dict)
 
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
         texts: Any = tensors["text"]

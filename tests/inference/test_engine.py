@@ -23,6 +23,7 @@ class Device:
     hold: threading.Event = field(default_factory=threading.Event)
     batches: list[list[Any]] = field(default_factory=list)
     fails: Callable[[Any], bool] = lambda payload: False
+    precision: str = "fp32"
 
     def run(self, units: Sequence[Unit]) -> list[Any]:
         payloads = [unit.payload for unit in units]
