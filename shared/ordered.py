@@ -9,19 +9,21 @@ A = TypeVar("A")
 
 
 async def in_order(
-    messages: AsyncIterator[Q], answer: Callable[[Q], Awaitable[A]], most: int, stopping: asyncio.Event
+    messages: AsyncIterator[Q], let_in: Callable[[Q], Awaitable[Awaitable[A]]], most: int, stopping: asyncio.Event
 ) -> AsyncIterator[A]:
     """The answers, each as soon as it and all before it are there.
 
     Args:
+        let_in: takes a message in hand, and returns its answer to come. While it waits for room no further message is read: the
+            rest waits in the transport, whatever its size.
         most: answers under way at once; beyond, no message is read.
         stopping: once it is set no further message is read; those read before are answered.
 
     Raises:
-        whatever `answer` raises, at the place of that answer. Answers under way behind it end by themselves, unheard.
+        whatever `let_in` or the answer raises, at the place of that answer. Answers under way behind it end by themselves, unheard.
     """
     window: asyncio.Queue[asyncio.Future[A] | None] = asyncio.Queue(most)
-    reader = asyncio.ensure_future(_read(messages, answer, window, stopping))
+    reader = asyncio.ensure_future(_read(messages, let_in, window, stopping))
     try:
         while (task := await window.get()) is not None:
             yield await task
@@ -35,7 +37,7 @@ async def in_order(
 
 async def _read(
     messages: AsyncIterator[Q],
-    answer: Callable[[Q], Awaitable[A]],
+    let_in: Callable[[Q], Awaitable[Awaitable[A]]],
     window: "asyncio.Queue[asyncio.Future[A] | None]",
     stopping: asyncio.Event,
 ) -> None:
@@ -47,9 +49,19 @@ async def _read(
             if not coming.done():
                 coming.cancel()
                 return
-            await window.put(asyncio.ensure_future(answer(coming.result())))
+            await window.put(await _begin(coming.result(), let_in))
     except StopAsyncIteration:
         return
     finally:
         stopped.cancel()
         await window.put(None)
+
+
+async def _begin(message: Q, let_in: Callable[[Q], Awaitable[Awaitable[A]]]) -> "asyncio.Future[A]":
+    try:
+        return asyncio.ensure_future(await let_in(message))
+    except Exception as error:  # its place is behind the answers before it
+        failed: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        failed.exception()  # nobody may come to hear of it, if one before it failed too
+        return failed

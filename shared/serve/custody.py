@@ -1,6 +1,7 @@
 """What a gRPC server has taken in: bounded, counted, and brought to an end whatever becomes of the callers."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from shared.domain import Domain
@@ -52,8 +53,8 @@ class Custody:
         self._check_open()
         return self._tally.run
 
-    async def settle(self, arrivals: list[Arrival], patient: bool = False) -> list[Settled | Failure]:
-        """What each came to, in their order.
+    async def take(self, arrivals: list[Arrival], patient: bool = False) -> Awaitable[list[Settled | Failure]]:
+        """Returns once they are in hand: what each comes to, in their order, is then to be awaited.
 
         Args:
             patient: wait for room, rather than be told that there is none.
@@ -64,21 +65,24 @@ class Custody:
         """
         self._check_open()
         if not arrivals:
-            return []
+            return asyncio.sleep(0, [])
         size = sum(len(arrival.payload) for arrival in arrivals)
         if patient:
             await self._room.wait(len(arrivals), size)
         elif not self._room.take(len(arrivals), size):
             events, most = self._room.most
-            raise Overloaded(f"{events:,} events or {most >> 20} MiB are in hand already; try again in a moment")
+            said = (
+                f"{events:,} events or {most >> 20} MiB, or while streams wait a quarter of that, are in hand already"
+            )
+            raise Overloaded(f"{said}; try again in a moment")
         self._tally.accept(len(arrivals))
         # What was accepted is brought to an end, and counted, even if the caller goes away meanwhile.
-        task = asyncio.ensure_future(self._finish(arrivals))
+        task = asyncio.ensure_future(self._finish(arrivals, patient))
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
-        return await asyncio.shield(task)
+        return asyncio.shield(task)
 
-    async def _finish(self, arrivals: list[Arrival]) -> list[Settled | Failure]:
+    async def _finish(self, arrivals: list[Arrival], patient: bool) -> list[Settled | Failure]:
         settled: list[Settled | Failure] = []
         try:
             settled = await settle(self._domain, arrivals, self._piled)
@@ -88,7 +92,7 @@ class Custody:
             ended = sum(isinstance(each, Settled) for each in settled)
             for i in range(len(arrivals)):
                 self._tally.end(settled=i < ended)
-            self._room.give(len(arrivals), sum(len(arrival.payload) for arrival in arrivals))
+            self._room.give(len(arrivals), sum(len(arrival.payload) for arrival in arrivals), patient)
 
     async def finished(self) -> None:
         """Returns once all that was accepted has ended, which its deadlines bound."""

@@ -25,6 +25,7 @@ from shared.serve.refusal import refuse, rejection
 from shared.serve.tally import Tally
 from shared.settings import Settings
 from shared.settlement.settlement import Means
+from shared.store.outcome import Settled
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Service:
     async def _one(self, data: bytes, context: Context) -> Message:
         call = self._parse(self._domain.call, data)
         arrival = self._arrive(call, context, self._deadline(context))
-        settled = (await self._custody.settle([arrival]))[0]
+        settled = (await (await self._custody.take([arrival])))[0]
         if isinstance(settled, Failure):
             raise settled
         if settled.reused:
@@ -111,18 +112,18 @@ class Service:
         calls = self._parse(self._domain.batch, data).calls
         if len(calls) > MAX_BATCH:
             raise Reject("BATCH_TOO_LARGE", f"calls has {len(calls):,} events; the limit is {MAX_BATCH}", "calls")
-        replies = await self._answer(calls, context, self._deadline(context))
-        return self._domain.replies(replies=replies)
+        replies = await self._begin(calls, context)
+        return self._domain.replies(replies=await replies)
 
     async def _stream(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Message]:
-        """Replies in the order of the calls."""
+        """Replies in the order of the calls. A call is read once the one before it is in hand."""
 
-        async def answer(data: bytes) -> Message:
-            call = self._parse(self._domain.call, data)
-            return (await self._answer([call], context, self._deadline(context), patient=True))[0]
+        async def let_in(data: bytes) -> Awaitable[Message]:
+            replies = await self._begin([self._parse(self._domain.call, data)], context, patient=True)
+            return _first(replies)
 
         try:
-            async for each in in_order(messages, answer, STREAM_WINDOW, self._stopping):
+            async for each in in_order(messages, let_in, STREAM_WINDOW, self._stopping):
                 yield each
             if self._stopping.is_set():
                 raise Unavailable("this server", "it is stopping; open the stream again", 0.5)
@@ -156,10 +157,9 @@ class Service:
 
         return answer
 
-    async def _answer(
-        self, calls: Sequence[Any], context: Context, deadline: float, patient: bool = False
-    ) -> list[Message]:
-        """One reply a call. An event that cannot be named is refused alone; one without an outcome fails the call, to be sent again."""
+    async def _begin(self, calls: Sequence[Any], context: Context, patient: bool = False) -> Awaitable[list[Message]]:
+        """Returns once they are in hand: one reply a call is then to be awaited. An event that cannot be named is refused alone."""
+        deadline = self._deadline(context)
         replies: dict[int, Message] = {}
         arrivals: dict[int, Arrival] = {}
         for i, call in enumerate(calls):
@@ -167,15 +167,21 @@ class Service:
                 arrivals[i] = self._arrive(call, context, deadline)
             except Reject as why:
                 replies[i] = unnamed(self._domain, call, why)
-        settled = await self._custody.settle(list(arrivals.values()), patient)
-        for (i, arrival), each in zip(arrivals.items(), settled, strict=True):
+        settled = await self._custody.take(list(arrivals.values()), patient)
+        return self._reply(replies, arrivals, settled)
+
+    async def _reply(
+        self, replies: dict[int, Message], arrivals: dict[int, Arrival], settled: Awaitable[list[Settled | Failure]]
+    ) -> list[Message]:
+        """In the order of the calls. One without an outcome fails them all, to be sent again."""
+        for (i, arrival), each in zip(arrivals.items(), await settled, strict=True):
             if isinstance(each, Reject):
                 replies[i] = refused(self._domain, arrival, each)
             elif isinstance(each, Failure):
                 raise each
             else:
                 replies[i] = reply(self._domain, arrival, each)
-        return [replies[i] for i in range(len(calls))]
+        return [replies[i] for i in sorted(replies)]
 
     def _arrive(self, call: Any, context: Context, deadline: float) -> Arrival:
         caller = _metadata(context).get("tidemill-caller", "")
@@ -202,6 +208,10 @@ class Service:
             SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": self._domain.service, "rpc.method": name},
         )
+
+
+async def _first(replies: Awaitable[Sequence[Message]]) -> Message:
+    return (await replies)[0]
 
 
 def _serialise(message: Message) -> bytes:

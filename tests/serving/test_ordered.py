@@ -1,16 +1,28 @@
 """Answering a stream concurrently, in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from shared.ordered import in_order
+from shared.serve.room import Room
+
+Answer = Callable[[int], Awaitable[int]]
 
 
 async def numbers(until: int) -> AsyncIterator[int]:
     for n in range(until):
         yield n
+
+
+def at_once(answer: Answer) -> Callable[[int], Awaitable[Awaitable[int]]]:
+    """There is always room."""
+
+    async def let_in(n: int) -> Awaitable[int]:
+        return answer(n)
+
+    return let_in
 
 
 async def test_answers_keep_the_order_of_the_messages() -> None:
@@ -20,7 +32,7 @@ async def test_answers_keep_the_order_of_the_messages() -> None:
         await asyncio.sleep(0.05 if n % 10 == 0 else 0)
         return n
 
-    assert [n async for n in in_order(numbers(50), answer, 8, asyncio.Event())] == list(range(50))
+    assert [n async for n in in_order(numbers(50), at_once(answer), 8, asyncio.Event())] == list(range(50))
 
 
 async def test_no_more_are_under_way_than_may_be() -> None:
@@ -35,7 +47,7 @@ async def test_no_more_are_under_way_than_may_be() -> None:
         under_way -= 1
         return n
 
-    assert len([n async for n in in_order(numbers(100), answer, 4, asyncio.Event())]) == 100
+    assert len([n async for n in in_order(numbers(100), at_once(answer), 4, asyncio.Event())]) == 100
     assert highest <= 4 + 2  # one being handed over at either end
 
 
@@ -47,7 +59,7 @@ async def test_a_failure_comes_at_its_place() -> None:
             raise ZeroDivisionError
         return n
 
-    answers = in_order(numbers(10), answer, 4, asyncio.Event())
+    answers = in_order(numbers(10), at_once(answer), 4, asyncio.Event())
     assert [await anext(answers) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
         await anext(answers)
@@ -65,4 +77,52 @@ async def test_stopping_answers_what_was_read() -> None:
         stopping.set()
         return n
 
-    assert [n async for n in in_order(silent(), answer, 4, stopping)] == [1]
+    assert [n async for n in in_order(silent(), at_once(answer), 4, stopping)] == [1]
+
+
+async def test_no_further_message_is_read_before_there_is_room_for_the_last() -> None:
+    """However large they are, one waits in our memory and the rest in the transport."""
+    room, read = Room(1024, 100), 0
+    assert room.take(1, 100)
+
+    async def messages() -> AsyncIterator[int]:
+        nonlocal read
+        for size in (30, 30, 30, 30):
+            read += 1
+            yield size
+
+    async def answer(size: int) -> int:
+        room.give(1, size, patient=True)
+        return size
+
+    async def let_in(size: int) -> Awaitable[int]:
+        await room.wait(1, size)
+        return answer(size)
+
+    async def everything() -> list[int]:
+        return [size async for size in in_order(messages(), let_in, 64, asyncio.Event())]
+
+    answered = asyncio.ensure_future(everything())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert read == 1
+    room.give(1, 100)
+    assert await answered == [30, 30, 30, 30]
+
+
+async def test_what_is_not_let_in_comes_at_its_place() -> None:
+    """The answers before it are heard; a failure behind it is nobody's."""
+
+    async def answer(n: int) -> int:
+        await asyncio.sleep(0.01)
+        return n
+
+    async def let_in(n: int) -> Awaitable[int]:
+        if n >= 2:
+            raise ZeroDivisionError
+        return answer(n)
+
+    answers = in_order(numbers(4), let_in, 8, asyncio.Event())
+    assert [await anext(answers) for _ in range(2)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        await anext(answers)
