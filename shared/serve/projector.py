@@ -1,8 +1,9 @@
 """Putting stored outcomes on their topics and into Redis after the caller has its answer; the outbox remembers what is left."""
 
 import asyncio
+import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -15,12 +16,14 @@ from shared.patience import complain, persist
 from shared.store.outcome import Outcome, Settled
 from shared.topic import cloudevents
 from shared.topic.publisher import Publisher
-from shared.topic.records import record
+from shared.topic.records import OMITTED, record
 
 log = logging.getLogger(__name__)
 
 MOST = 4096  # outcomes held in memory; what is over is left to the sweep
+MOST_BYTES = 64 * 1024 * 1024  # of them, with the payloads of dead letters: Kafka or Redis may be away for hours
 ROUND = 256
+SWEPT_BYTES = 16 * 1024 * 1024  # of payloads that a sweep reads back before it publishes them; one may have as many
 GATHER = 0.05  # seconds in which outcomes gather for one round: nobody waits for it, and each round costs a transaction
 SWEEP_EVERY = 2.0  # seconds
 LEFTOVER = timedelta(seconds=5)  # older notes belong to a process that died, or to outcomes that memory had no room for
@@ -44,6 +47,7 @@ class Projector:
         self._publisher = publisher
         self._waiting: dict[Key, Settled] = {}
         self._in_hand: set[Key] = set()
+        self._held = 0  # bytes, of both
         self._added = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,11 +55,12 @@ class Projector:
     def add(self, settled: Iterable[Settled]) -> None:
         """Only new outcomes are projected: those known before have been, or have their note in the outbox."""
         for each in settled:
-            if not each.known and not each.reused and len(self._waiting) < MOST:
-                # of a result nothing but the outcome is published: its payload, an image perhaps, need not wait here
-                self._waiting[each.outcome.key] = (
-                    each if each.outcome.kind == "dead_letter" else replace(each, payload=b"")
-                )
+            if each.known or each.reused:
+                continue
+            waiting = _slim(each)
+            if len(self._waiting) < MOST and self._held + _size(waiting) <= MOST_BYTES:
+                self._waiting[each.outcome.key] = waiting
+                self._held += _size(waiting)
                 self._idle.clear()
         self._added.set()
 
@@ -78,6 +83,7 @@ class Projector:
                 self._in_hand = {each.outcome.key for each in batch}
                 await self._deliver(batch)
                 self._in_hand = set()
+                self._held -= sum(map(_size, batch))
             self._idle.set()
 
     async def _deliver(self, batch: Sequence[Settled]) -> None:
@@ -93,17 +99,26 @@ class Projector:
             try:
                 left = await self._outbox.outbox(self._domain.name, older_than=LEFTOVER, limit=ROUND)
                 orphans = [each for each in left if each.key not in self._waiting and each.key not in self._in_hand]
-                batch = [await self._restore(outcome) for outcome in orphans]
+                if orphans:
+                    log.info("%s: publishing %d outcomes that the outbox remembers", self._domain.name, len(orphans))
+                async for batch in self._read_back(orphans):
+                    await self._deliver(batch)
             except Unavailable as error:
                 complain(error)
-                continue
-            if batch:
-                log.info("%s: publishing %d outcomes left by another process", self._domain.name, len(batch))
-                await self._deliver(batch)
+
+    async def _read_back(self, orphans: Sequence[Outcome]) -> AsyncIterator[list[Settled]]:
+        """Few at a time where they are large."""
+        batch: list[Settled] = []
+        for outcome in orphans:
+            batch.append(await self._restore(outcome))
+            if sum(map(_size, batch)) >= SWEPT_BYTES:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     async def _restore(self, outcome: Outcome) -> Settled:
-        """What the process that answered the call knew of it, as far as the store does."""
-        payload = await self._outbox.request_of(outcome.key) if outcome.kind == "dead_letter" else None
+        """What the process that answered the call knew of it, as far as the store does. A dead letter that lost something says so."""
         headers = cloudevents.headers(
             outcome.key.source,
             outcome.key.id,
@@ -113,4 +128,25 @@ class Projector:
             time=outcome.event_time,
             caller=outcome.caller,
         )
-        return Settled(outcome, headers=tuple(headers), payload=payload or b"", place=outcome.place)
+        payload = b""
+        if outcome.kind == "dead_letter":
+            payload = await self._outbox.request_of(outcome.key) or b""
+            if not self._is_whole(outcome, payload):
+                headers.append((OMITTED, b"the payload is what the store keeps of the request; the rest is gone"))
+        return Settled(outcome, headers=tuple(headers), payload=payload, place=outcome.place)
+
+    def _is_whole(self, outcome: Outcome, kept: bytes) -> bool:
+        """Inline images are not kept, nor is what could not be decoded."""
+        request = self._domain.request.FromString(kept)
+        return hashlib.sha256(request.SerializeToString(deterministic=True)).digest() == outcome.digest
+
+
+def _slim(settled: Settled) -> Settled:
+    """What is published of it. Of a result that is the outcome alone: its payload, an image perhaps, need not wait here."""
+    payload = settled.payload if settled.outcome.kind == "dead_letter" else b""
+    return replace(settled, payload=payload, outcome=replace(settled.outcome, request=None, predictions=()))
+
+
+def _size(settled: Settled) -> int:
+    """In bytes, of what may be large."""
+    return len(settled.payload) + len(settled.outcome.body)

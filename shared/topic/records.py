@@ -14,6 +14,7 @@ from shared.topic import cloudevents
 
 _STREAMS = "__streams.errors."  # Kafka 4.2's own names
 _DLQ = "dlq."
+OMITTED = "tidemill.omitted"  # the header that says what is not in a record, and why
 _NAMED = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_eventsource", "ce_eventid", f"{_DLQ}reason")
 
 
@@ -31,7 +32,7 @@ def as_it_is(record: Record) -> Record:
 def without_value(record: Record) -> Record:
     """What is published of a record that is larger than its topic takes: everything but the value, and a word why."""
     why = f"the value of {len(record.value):,} bytes is larger than topic {record.topic} takes; the outcome is stored"
-    return record._replace(value=b"", headers=[*record.headers, ("tidemill.omitted", why.encode())])
+    return record._replace(value=b"", headers=[*record.headers, (OMITTED, why.encode())])
 
 
 def named_only(record: Record) -> Record:
@@ -39,7 +40,7 @@ def named_only(record: Record) -> Record:
     names = dict(record.headers)
     kept = [(name, names[name]) for name in _NAMED if len(names.get(name) or b"") in range(1, MAX_NAME_BYTES + 1)]
     why = f"the headers or the key are larger than topic {record.topic} takes; the outcome is stored"
-    return Record(record.topic, None, b"", [*kept, ("tidemill.omitted", why.encode())])
+    return Record(record.topic, None, b"", [*kept, (OMITTED, why.encode())])
 
 
 def record(domain: Domain, settled: Settled) -> Record:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from services.cli.answers.summary import Summary, summarize
 from services.cli.contract import Contract
 from shared.event import JSON
+from shared.topic.records import OMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def read(record: Any, contract: Contract) -> Entry:
         why = headers.get("__streams.errors.message", "")
         return Entry(contract.name, source, id_, time, Summary(headers.get("dlq.reason", "UNKNOWN"), None, why), place)
     source, id_ = headers.get("ce_eventsource", source), headers.get("ce_eventid", id_)
-    if omitted := headers.get("tidemill.omitted"):
+    if omitted := headers.get(OMITTED):
         return Entry(contract.name, source, id_, time, Summary("answered", None, omitted), place, contract.result())
     try:
         result = _result(record.value, headers.get("content-type", ""), contract)
