@@ -1,24 +1,48 @@
-"""The heads that each domain's handler reads: a model without them is neither promoted nor served.
+"""The heads and labels that each domain's handler reads: a model that does not fit is neither promoted nor served, nor believed.
 
-Training, inference and the handlers share nothing else that could say so, and a handler that misses a head fails on every event.
+Training, inference and the handlers share nothing else that could say so, and a handler that misses a head fails on every event; one
+that misses a label, or meets one that it does not know, would answer wrongly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+Heads = Mapping[str, tuple[str, ...]]
 
 # domain -> head -> labels that the handler asks for by name, the head that matters most first
-NEEDED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+NEEDED: Mapping[str, Heads] = {
     "intent": {"intent": ()},
-    "risk": {"sentiment": ("negative",), "severity": ()},
+    "risk": {"sentiment": ("negative",), "severity": ("none", "low", "medium", "high")},
     "imaging": {"finding": ()},
 }
 
+# the same, of heads that a model may be without
+_USED: Mapping[str, Heads] = {"intent": {"scope": ("out_of_scope",)}, "imaging": {"quality": ("poor",)}}
 
-def lacking(model: str, labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """What a model with these heads and labels lacks for the domain of its name, in words; nothing of a model that is no domain's."""
-    found = []
-    for head, names in NEEDED.get(model, {}).items():
-        if head not in labels:
-            found.append(f"head {head!r}")
-        else:
-            found += [f"label {name!r} of head {head!r}" for name in names if name not in labels[head]]
-    return found
+# heads that have no labels but those above: the handler has a number for each
+_CLOSED: Mapping[str, Collection[str]] = {"risk": ("severity",)}
+
+
+def misfit(model: str, labels: Mapping[str, Sequence[str]]) -> str:
+    """Why the domain of that name cannot read a model with these heads and labels, to be said after "it has"; empty if it can.
+
+    Nothing is asked of a model that is no domain's.
+    """
+    lacking, strange = [], []
+    needed = NEEDED.get(model, {})
+    for head, names in {**needed, **_USED.get(model, {})}.items():
+        if head in labels:
+            lacking += [f"no label {name!r} of head {head!r}" for name in names if name not in labels[head]]
+            strange += [f"the label {name!r} of head {head!r}" for name in strangers(model, head, labels[head])]
+        elif head in needed:
+            lacking.append(f"no head {head!r}")
+    said = [f"{' and '.join(lacking)}, which {model} cannot do without"] if lacking else []
+    said += [f"{' and '.join(strange)}, which {model} does not know"] if strange else []
+    return "; ".join(said)
+
+
+def strangers(domain: str, head: str, labels: Collection[str]) -> list[str]:
+    """Those of the labels that the domain's handler could make nothing of."""
+    if head not in _CLOSED.get(domain, ()):
+        return []
+    known = NEEDED[domain][head]
+    return sorted(label for label in labels if label not in known)

@@ -14,7 +14,7 @@ from services.inference.prior import PriorModel
 from services.inference.served import Identity, Served
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, Precision
-from shared.heads import lacking
+from shared.heads import misfit
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
     import torch
@@ -42,10 +42,8 @@ class Loader:
         spec = bundles.load(folder, Bundle, digest)
         if spec.model != model:
             raise BundleError(f"{folder / bundles.SPEC}: it is a bundle of {spec.model!r}, not of {model!r}")
-        if missing := lacking(model, {head: each.labels for head, each in spec.heads.items()}):
-            raise BundleError(
-                f"{folder / bundles.SPEC}: it has no {' and no '.join(missing)}, which {model} cannot do without"
-            )
+        if wrong := misfit(model, {head: each.labels for head, each in spec.heads.items()}):
+            raise BundleError(f"{folder / bundles.SPEC}: it has {wrong}")
         try:
             return self._build(folder, spec, version)
         except BundleError:

@@ -104,7 +104,7 @@ async def ask(mention: Mention, request: risk_pb2.RiskRequest, language: str, to
 def compose(mention: Mention, answer: Inference) -> risk_pb2.IssuerRisk:
     sentiment, severity = answer.ranking("sentiment"), answer.ranking("severity")
     negative = dict(sentiment)["negative"]
-    expected = sum(SEVERITY.get(label, 0.0) * probability for label, probability in severity)
+    expected = sum(SEVERITY[label] * probability for label, probability in severity)
     return risk_pb2.IssuerRisk(
         issuer=mention.issuer,
         name=mention.name,

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.training import split
-from shared.heads import NEEDED
+from shared.heads import NEEDED, strangers
 
 OUT_OF_SCOPE = "out_of_scope"
 SENTIMENTS = ("negative", "neutral", "positive")
-SEVERITIES = ("none", "low", "medium", "high")
 SCOPES = ("in_scope", OUT_OF_SCOPE)
-_FIXED = {"sentiment": SENTIMENTS, "severity": SEVERITIES, "scope": SCOPES}
+_FIXED = {"sentiment": SENTIMENTS, "severity": NEEDED["risk"]["severity"], "scope": SCOPES}
 _HEADS = {  # of domains with more heads than their handlers cannot do without
     "intent": ("intent", "scope", "sentiment"),
     "risk": ("sentiment", "severity", "event"),
@@ -97,7 +96,7 @@ def order_labels(domain: str, examples: Iterable[Example], extra: Sequence[str] 
         extra: labels of the first head that came with feedback.
 
     Raises:
-        DataError: a head that the domain's handler reads has no two labels.
+        DataError: a head that the domain's handler reads has no two labels, or one that the handler does not know.
     """
     seen: dict[str, set[str]] = {}
     for example in examples:
@@ -107,6 +106,10 @@ def order_labels(domain: str, examples: Iterable[Example], extra: Sequence[str] 
     for head in heads_of(domain):
         if len(seen.get(head, ())) < 2:
             continue  # nothing to tell apart
+        if strange := strangers(domain, head, seen[head]):
+            raise DataError(
+                f"{head} must be one of {', '.join(NEEDED[domain][head])}, not {' or '.join(map(repr, strange))}"
+            )
         known = _FIXED.get(head) or tuple(sorted(seen[head] - set(extra)))
         found[head] = known + tuple(label for label in sorted(seen[head]) if label not in known)
     if missing := [head for head in NEEDED[domain] if head not in found]:

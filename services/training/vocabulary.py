@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 
 from services.training.case import Case, Criterion
-from shared.heads import lacking
+from shared.heads import misfit
 
 
 def keeps_heads(case: Case) -> Criterion:
-    """What the live model tells, the candidate tells too, and what the domain's handler reads in any case.
+    """What the live model tells, the candidate tells too; what the domain's handler reads, in any case, and nothing that it would misread.
 
     Every other criterion looks at the candidate's heads alone, and so cannot miss one.
     """
     name = "no head is lost"
-    if without := lacking(case.domain, case.candidate.labels):
-        detail = f"no {' and no '.join(without)}, which {case.domain} cannot do without; the data need two labels of each head"
-        return Criterion(name, "fail", detail)
+    if wrong := misfit(case.domain, case.candidate.labels):
+        return Criterion(name, "fail", f"it has {wrong}")
     lost = [head for head in case.live.labels if head not in case.candidate.labels] if case.live else []
     if not lost:
         return Criterion(name, "pass", f"it has {', '.join(case.candidate.labels)}")

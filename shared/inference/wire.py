@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from protos import inference_pb2 as oip
 from shared.errors import Reject
+from shared.heads import misfit
 from shared.inference.contract import Card, Inference, Value
 from shared.inference.datatypes import DATATYPES
 
@@ -154,4 +155,6 @@ def _unpack_bytes(raw: bytes, count: int) -> list[bytes]:
 def _read_card(text: str) -> Card:
     card = json.loads(text)
     labels = {head: tuple(names) for head, names in card["labels"].items()}
+    if wrong := misfit(card["model"], labels):
+        raise ValueError(f"{card['model']} {card['version']} has {wrong}; roll it back")
     return Card(card["model"], card["version"], labels, card["thresholds"])

@@ -1,6 +1,7 @@
 """The client against a real server in this process."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
+from protos import inference_pb2 as oip
 from shared import telemetry
 from shared.errors import Expired, Reject, Unavailable
 from shared.inference.client import open_infer
 from shared.inference.contract import Inference, deadline
+from shared.inference.wire import WireError, read_response
 from shared.settings import Settings
 from tests.inference.bundles import sentence
 from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
@@ -176,3 +179,22 @@ async def test_a_server_that_comes_back_is_used_again(store: Store) -> None:
                 await asyncio.sleep(0.05)
     assert answer.card.version == "v1"
     await infer.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "said"),
+    [
+        ("intent", {"intent": ["a", "b"], "scope": ["in", "out"]}, "no label 'out_of_scope' of head 'scope'"),
+        ("risk", {"sentiment": ["negative", "positive"], "severity": ["minor", "major"]}, "the label 'major' of head"),
+        ("imaging", {"finding": ["a", "b"], "quality": ["fine", "bad"]}, "no label 'poor' of head 'quality'"),
+    ],
+)
+def test_a_version_that_its_domain_would_misread_is_not_believed(
+    model: str, labels: dict[str, list[str]], said: str
+) -> None:
+    """Whoever serves it: the event waits for another version, rather than have a wrong result or a fault of the handler."""
+    response = oip.ModelInferResponse()
+    card = {"model": model, "version": "v9", "labels": labels, "thresholds": {}}
+    response.parameters["card"].string_param = json.dumps(card)
+    with pytest.raises(WireError, match=f"{model} v9 has .*{said}.*; roll it back"):
+        read_response(response, 1)

@@ -182,8 +182,12 @@ def test_a_bundle_of_another_model_is_refused(store: Store) -> None:
     [
         ({"sentiment": ["negative", "positive"]}, "it has no head 'severity', which risk cannot do without"),
         (
-            {"sentiment": ["bad", "good"], "severity": ["none", "high"]},
+            {"sentiment": ["bad", "good"], "severity": ["none", "low", "medium", "high"]},
             "it has no label 'negative' of head 'sentiment'",
+        ),
+        (
+            {"sentiment": ["negative", "positive"], "severity": ["none", "low", "medium", "high", "critical"]},
+            "it has the label 'critical' of head 'severity', which risk does not know",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from protos import risk_pb2
-from services.risk.handler import facts, handle, predictions
+from services.risk.handler import SEVERITY, facts, handle, predictions
 from services.risk.issuers import Issuers
 from shared.domain import Tools
 from shared.errors import Reject, Unavailable
@@ -74,6 +74,7 @@ async def test_a_model_without_a_head_costs_no_event() -> None:
     with pytest.raises(Unavailable, match="risk v2 has no head 'severity'"):
         await handle(risk_pb2.RiskRequest(headline="Nordhavn sinks"), tools)
     assert NEEDED["risk"].keys() == CARD.labels.keys()
+    assert NEEDED["risk"]["severity"] == tuple(SEVERITY)  # a number for each, and for no other
 
 
 async def test_no_known_issuer_is_a_result_that_says_so() -> None:

@@ -153,6 +153,18 @@ def test_a_head_that_the_domain_reads_is_never_given_up(live: float | None) -> N
     assert "no head 'sentiment' and no head 'severity'" in report.criteria[0].detail
 
 
+def test_a_head_that_a_handler_would_misread_is_refused() -> None:
+    """Whoever answers for it: an intent model with a scope head of other labels would fail on each event."""
+    plain = case(domain="intent", approver="ada")
+    half = np.full((len(plain.items), 2), 0.5)
+    odd = Answers({**plain.candidate.labels, "scope": ("in", "out")}, {**plain.candidate.probabilities, "scope": half})
+    report = gate.examine(replace(plain, candidate=odd))
+    assert report.verdict == "fail"
+    found = {criterion.name: criterion for criterion in report.criteria}["no head is lost"]
+    assert found.verdict == "fail"
+    assert "no label 'out_of_scope' of head 'scope'" in found.detail
+
+
 @pytest.mark.parametrize(
     ("judged", "verdict"), [(0, "insufficient evidence"), (4, "insufficient evidence"), (5, "pass")]
 )

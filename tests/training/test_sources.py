@@ -85,6 +85,23 @@ def test_data_without_a_head_that_the_handler_reads_are_refused(tmp_path: Path) 
         sources.read("risk", tmp_path / "mine.jsonl")
 
 
+def test_a_severity_that_the_handler_has_no_number_for_is_refused(tmp_path: Path) -> None:
+    """It would be trained, go live, and count as harmless."""
+    rows = [
+        {
+            "id": str(n),
+            "pair": str(n),
+            "language": "en",
+            "text": "A",
+            "issuers": [{"issuer": "A", "sentiment": ("negative", "positive")[n], "severity": said}],
+        }
+        for n, said in enumerate(("none", "critical"))
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match="severity must be one of none, low, medium, high, not 'critical'"):
+        sources.read("risk", tmp_path / "mine.jsonl")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
