@@ -4,6 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from services.inference.units import DEFAULT_PRIORITY
+
+LARGEST = 1 / 2  # of the whole, that one caller may have inside whatever its weight: there is always room for another
+KEPT = 1 / 8  # of the whole, for priorities above the default: what can wait must not shut out what cannot
+
 
 @dataclass(eq=False)
 class Full(Exception):  # noqa: N818 - a state
@@ -35,8 +40,8 @@ class Room:
 
 @dataclass(slots=True)
 class Admission:
-    """Limits on rows and on bytes of input, over all callers and for each. `weights`: caller -> how much more room it has, and how
-    much more of the device (see `Scheduler`), than a caller that is not named."""
+    """Limits on rows and on bytes of input, over all callers and for each. `weights`: caller -> how much more room it has, up to half of
+    the whole, and how much more of the device (see `Scheduler`), than a caller that is not named."""
 
     max_rows: int = 16_384
     max_bytes: int = 256 << 20
@@ -55,17 +60,20 @@ class Admission:
         return self._all.bytes
 
     @contextmanager
-    def enter(self, rows: int, size: int, caller: str = "") -> Iterator[None]:
-        """Room for one request, for as long as it is answered.
+    def enter(self, rows: int, size: int, caller: str = "", priority: int = DEFAULT_PRIORITY) -> Iterator[None]:
+        """Room for one request, for as long as it is answered. The last eighth is for priorities above the default.
 
         Raises:
             Full: there is none: CALLER_QUOTA, for this caller; QUEUE_FULL, for anyone.
         """
         weight = self.weights.get(caller, 1.0)
         own = self._callers.get(caller) or Room()
-        if detail := own.lacks(rows, size, weight * self.caller_rows, weight * self.caller_bytes):
+        most_rows = min(weight * self.caller_rows, LARGEST * self.max_rows)
+        most_bytes = min(weight * self.caller_bytes, LARGEST * self.max_bytes)
+        if detail := own.lacks(rows, size, most_rows, most_bytes):
             raise Full("CALLER_QUOTA", f"of this caller {detail}")
-        if detail := self._all.lacks(rows, size, self.max_rows, self.max_bytes):
+        open_to = 1.0 if priority < DEFAULT_PRIORITY else 1 - KEPT
+        if detail := self._all.lacks(rows, size, open_to * self.max_rows, open_to * self.max_bytes):
             raise Full("QUEUE_FULL", detail)
         self._callers[caller] = own
         own.change(rows, size)

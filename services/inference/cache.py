@@ -47,8 +47,11 @@ class Cache:
         return found[1]
 
     def keep(self, key: Key, row: Row) -> None:
+        """A row that is larger than all the room there is, is not kept: the others would have left for nothing."""
         size = OVERHEAD + sum(sys.getsizeof(value) for value in row.values())
         self._drop(key)
+        if size > self.max_bytes:
+            return
         self._rows[key] = size, row
         self.bytes += size
         while self.bytes > self.max_bytes:

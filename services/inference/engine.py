@@ -133,6 +133,7 @@ class Engine:
     def _admit(self, units: Sequence[Unit], seconds: float) -> None:
         before, own = self._scheduler.foresee(units)
         if own > seconds:
+            self._scheduler.doubt(units)
             raise refusal.hopeless(len(units), own)
         if before + own > seconds:
             raise refusal.overloaded(_bounded(before + own - seconds))

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.inference.filling import Filling, Verdict
@@ -10,39 +10,58 @@ from services.inference.units import Lane, Unit
 
 
 @dataclass(slots=True, eq=False)
+class Queue:
+    """Rows of one lane by deadline. Those that were given up stay where they are, dead, until they come up or are more than the others:
+    to take each out at once would cost a caller who gives up thousands of calls, and everyone else, the square of that."""
+
+    heap: list[tuple[float, int, Unit]] = field(default_factory=list)  # the first is alive
+    alive: int = 0
+
+    def push(self, unit: Unit) -> None:
+        heapq.heappush(self.heap, (unit.deadline, unit.arrival, unit))
+        self.alive += 1
+
+    def leave(self) -> None:
+        """One of its rows waits no longer: it was taken from the head, or given up wherever it was."""
+        self.alive -= 1
+        if len(self.heap) > 2 * self.alive:
+            self.heap = [entry for entry in self.heap if entry[2].waiting]
+            heapq.heapify(self.heap)
+        while self.heap and not self.heap[0][2].waiting:
+            heapq.heappop(self.heap)
+
+
+@dataclass(slots=True, eq=False)
 class Line:
-    """One caller's rows of one priority, by lane, each lane by deadline."""
+    """One caller's rows of one priority, by lane."""
 
     served: (
         float  # virtual time: the seconds it was given over its weight, counted from the level's time when it joined
     )
     weight: float
-    heaps: dict[Lane, list[tuple[float, int, Unit]]] = field(default_factory=dict)
+    queues: dict[Lane, Queue] = field(default_factory=dict)
     cost: Counter[Lane] = field(default_factory=Counter)
     latest: float = 0.0  # deadline of all that were ever in this line
 
     def add(self, unit: Unit) -> None:
-        heapq.heappush(self.heaps.setdefault(unit.lane, []), (unit.deadline, unit.arrival, unit))
+        queue = self.queues.get(unit.lane)
+        if queue is None:
+            queue = self.queues[unit.lane] = Queue()
+        queue.push(unit)
         self.cost[unit.lane] += unit.cost
         self.latest = max(self.latest, unit.deadline)
 
     def head(self) -> tuple[float, int, Unit]:
-        return min(heap[0] for heap in self.heaps.values())
+        return min(queue.heap[0] for queue in self.queues.values())
 
-    def pop(self, lane: Lane) -> None:
-        self.cost[lane] -= heapq.heappop(self.heaps[lane])[2].cost
-        if not self.heaps[lane]:  # nor is anything else of the lane kept: it may be unloaded while others still wait
-            del self.heaps[lane], self.cost[lane]
-
-    def drop(self, lane: Lane) -> int:
-        """Forgets the rows of this lane that are no longer waiting; returns what they cost."""
-        before = self.cost.pop(lane, 0)
-        kept = [entry for entry in self.heaps.pop(lane, ()) if entry[2].waiting]
-        if kept:
-            heapq.heapify(kept)
-            self.heaps[lane] = kept
-            self.cost[lane] = sum(entry[2].cost for entry in kept)
-        return before - self.cost[lane]  # a Counter: 0 where there is none
+    def remove(self, unit: Unit) -> None:
+        """It waits no longer."""
+        unit.waiting = False
+        queue = self.queues[unit.lane]
+        queue.leave()
+        self.cost[unit.lane] -= unit.cost
+        if not queue.alive:  # nor is anything else of the lane kept: it may be unloaded while others still wait
+            del self.queues[unit.lane], self.cost[unit.lane]
 
 
 @dataclass(slots=True, eq=False)
@@ -68,21 +87,21 @@ class Level:
         """Moves rows into the batch while it takes them, up to `room` in cost. Who was served least comes first."""
         lane, room = filling.lane, room + filling.spent
         crowds = self._crowds(lane)
-        turns = [(line.served, i, caller) for i, (caller, line) in enumerate(self.lines.items()) if lane in line.heaps]
+        turns = [(line.served, i, caller) for i, (caller, line) in enumerate(self.lines.items()) if lane in line.queues]
         heapq.heapify(turns)
         while turns:
             served, i, caller = turns[0]
             line = self.lines[caller]
-            unit = line.heaps[lane][0][2]
+            unit = line.queues[lane].heap[0][2]
             verdict = filling.offer(unit, room, caller in crowds)
             if verdict is Verdict.FULL:
                 return
             if verdict is Verdict.IN:
                 self.time = served
                 line.served += filling.pace.share(unit.cost) / line.weight
-            line.pop(lane)
+            line.remove(unit)
             self._lighten(lane, unit.cost)
-            if lane in line.heaps:
+            if lane in line.queues:
                 heapq.heapreplace(turns, (line.served, i, caller))
             else:
                 heapq.heappop(turns)
@@ -92,15 +111,15 @@ class Level:
         """Where more waits than one pass takes: the callers with their share of a pass waiting, or more."""
         if self.cost[lane] < lane.budget:
             return set()
-        present = {caller: line for caller, line in self.lines.items() if lane in line.heaps}
+        present = {caller: line for caller, line in self.lines.items() if lane in line.queues}
         share = lane.budget / sum(line.weight for line in present.values())
         return {caller for caller, line in present.items() if line.cost[lane] >= share * line.weight}
 
-    def drop(self, units: Sequence[Unit]) -> None:
-        """Forgets these rows, which are no longer waiting."""
-        for caller, lane in {(unit.caller, unit.lane) for unit in units}:
-            self._lighten(lane, self.lines[caller].drop(lane))
-            self.forget(caller)
+    def drop(self, unit: Unit) -> None:
+        """Its caller has left."""
+        self.lines[unit.caller].remove(unit)
+        self._lighten(unit.lane, unit.cost)
+        self.forget(unit.caller)
 
     def _lighten(self, lane: Lane, cost: int) -> None:
         self.cost[lane] -= cost
@@ -108,5 +127,5 @@ class Level:
             del self.cost[lane]
 
     def forget(self, caller: str) -> None:
-        if caller in self.lines and not self.lines[caller].heaps:
+        if caller in self.lines and not self.lines[caller].queues:
             del self.lines[caller]

@@ -21,6 +21,7 @@ class Pace:
     fixed: float = 0.0
     each: float = 0.0
     deviation: float = 0.25  # mean, relative
+    trust: float = 1.0  # in the estimate, where a request is refused by it before it waits
     _weight: float = 0.0
     _x: float = 0.0
     _y: float = 0.0
@@ -33,7 +34,7 @@ class Pace:
 
     def learn(self, cost: int, seconds: float) -> None:
         """One pass of this cost took this long."""
-        self.passes += 1
+        self.passes, self.trust = self.passes + 1, 1.0
         if self.passes <= COLD:
             return
         expected = self.fixed + self.each * cost
@@ -65,6 +66,10 @@ class Pace:
         """Nothing could be computed in time, says the estimate. Then nothing corrects it either, so it must not last."""
         for name in ("fixed", "each", "_y", "_xy"):
             setattr(self, name, 0.9 * getattr(self, name))
+
+    def doubt(self) -> None:
+        """A request was refused by the estimate while no pass was to be made that could correct it: one of many such is let in."""
+        self.trust *= 0.9
 
     def _fit(self) -> None:
         x, y = self._x / self._weight, self._y / self._weight

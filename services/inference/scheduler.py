@@ -50,14 +50,21 @@ class Scheduler:
     def drop(self, units: Sequence[Unit]) -> None:
         """Their caller has left; those already taken are not waited for here any more, which is fine."""
         gone = [unit for unit in units if unit.waiting]
+        for unit in gone:
+            self._levels[unit.priority].drop(unit)
+            unit.payload = None  # it may lie in its queue for a while
+            self._forget(unit.priority)
         self._settle(gone)
-        for priority in {unit.priority for unit in gone}:
-            self._levels[priority].drop([unit for unit in gone if unit.priority == priority])
-            self._forget(priority)
 
     def learn(self, lane: Lane, cost: int, seconds: float) -> None:
         """A pass of this cost took this long: what it is that later ones are expected to take."""
         self._pace(lane).learn(cost, seconds)
+
+    def doubt(self, units: Sequence[Unit]) -> None:
+        """Rows were refused for what they alone take. Where none of their lane wait, no pass would ever tell that they take less now."""
+        for lane in {unit.lane for unit in units}:
+            if not any(level.cost[lane] for level in self._levels.values()):
+                self._pace(lane).doubt()
 
     def backlog(self) -> float:
         """Seconds of the device that all waiting rows take; a guess while nothing is known."""
@@ -79,7 +86,8 @@ class Scheduler:
         costs: dict[Lane, int] = {}
         for unit in units:
             costs[unit.lane] = costs.get(unit.lane, 0) + unit.cost
-        return min(own + higher, own / RESERVED), self._known_seconds(costs)
+        alone = sum(self._known_seconds({lane: cost}) * self._pace(lane).trust for lane, cost in costs.items())
+        return min(own + higher, own / RESERVED), alone
 
     def take(self, now: float) -> Batch | None:
         """The next batch: at most its lane's budget in cost, or a single row that costs more. None: nothing waits.
@@ -136,9 +144,7 @@ class Scheduler:
         return self._seconds({lane: cost for lane, cost in costs.items() if self._pace(lane).known})
 
     def _settle(self, units: Sequence[Unit]) -> None:
-        for unit in units:
-            unit.waiting = False
-            self.cost -= unit.cost
+        self.cost -= sum(unit.cost for unit in units)
         self.waiting -= len(units)
 
     def _forget(self, priority: int) -> None:

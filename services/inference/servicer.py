@@ -111,7 +111,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             raise refusal.expired()
         admission = self._engine.admission
         try:
-            with admission.enter(rows, request.ByteSize(), call.caller):
+            with admission.enter(rows, request.ByteSize(), call.caller, call.priority):
                 answer = await recall.answer(self._cache, served, rows, read(request), call, outputs)
         except Full as full:
             raise refusal.full(full.reason, full.detail, call.caller, self._engine.drain_time()) from None

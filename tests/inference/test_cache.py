@@ -116,6 +116,16 @@ def test_it_is_bounded_and_the_least_used_leaves(steps: list[tuple[int, bool]]) 
     assert cache.find((0, b""), []) is None
 
 
+def test_a_row_larger_than_the_cache_costs_the_others_nothing() -> None:
+    """It is not kept, nor what was kept under its key before."""
+    cache = Cache(10_000)
+    for number in range(5):
+        cache.keep((0, bytes([number])), {"x": np.zeros(100)})
+    cache.keep((0, b"\4"), {"x": np.zeros(10_000)})
+    assert [cache.find((0, bytes([number])), ["x"]) is not None for number in range(5)] == [True] * 4 + [False]
+    assert cache.bytes <= cache.max_bytes
+
+
 def test_a_row_without_the_output_asked_for_is_not_found() -> None:
     """It was kept when fewer outputs were computed."""
     cache = Cache(1 << 20)

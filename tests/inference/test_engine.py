@@ -118,6 +118,23 @@ async def test_a_caller_who_leaves_takes_its_rows_along(engine: Engine) -> None:
     assert device.batches == [[1]]
 
 
+async def test_a_device_that_was_slow_is_asked_again(engine: Engine) -> None:
+    """Refused for what they alone would take, as if the machine were still busy elsewhere; it ends without other callers' help."""
+    device = Device()
+    device.hold.set()
+    for _ in range(10):
+        engine._scheduler.learn(device, 100, 60.0)
+    reasons = list[str]()
+    for _ in range(100):
+        try:
+            await engine.compute(work(device, *range(100)), call(30))
+            reasons.append("")
+        except Refusal as refused:
+            reasons.append(refused.reason)
+    assert reasons[0] == "DEADLINE_TOO_SHORT"
+    assert reasons.count("") > 50
+
+
 async def test_one_row_that_fails_costs_the_others_nothing(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """A failed batch is tried row by row; the bad row's request alone is told, in a fixed text."""
     device = Device(fails=lambda payload: payload == 13)

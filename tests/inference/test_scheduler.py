@@ -99,6 +99,61 @@ def test_rows_of_callers_who_left_are_not_computed() -> None:
     assert (scheduler.waiting, scheduler.cost, scheduler.take(0)) == (0, 0, None)
 
 
+def test_giving_up_many_requests_one_by_one_is_little_work() -> None:
+    """Comparisons grow as n log n, whatever the order; what was given up is not kept beyond as much again as still waits."""
+    compared = 0
+
+    class Deadline(float):
+        def __lt__(self, other: float) -> bool:
+            nonlocal compared
+            compared += 1
+            return float(self) < float(other)
+
+    for step in (1, -1, 7):  # 7 has no common factor with the number of rows
+        scheduler = Scheduler()
+        units = [unit(deadline=Deadline(i)) for i in range(4096)]
+        scheduler.add(units)
+        compared = 0
+        for i in range(4095):
+            scheduler.drop([units[i * step % 4096]])
+            queue = scheduler._levels[5].lines[""].queues[LANE]
+            assert len(queue.heap) <= 2 * queue.alive
+        assert compared <= 4 * 4096 * 12
+        batch = scheduler.take(0.0)
+        assert batch is not None
+        assert [each.deadline for each in batch.units] == [4095 * step % 4096]
+        assert (scheduler.waiting, scheduler.cost, scheduler._levels) == (0, 0, {})
+
+
+def test_a_refusal_by_the_estimate_does_not_last() -> None:
+    """The device was slow and is not any more, but refuses what would tell it so: after a few refusals, one of many is let in."""
+    scheduler = Scheduler()
+    for _ in range(10):
+        scheduler.learn(LANE, 100, 1.0)
+    asked = [unit(100) for _ in range(4)]
+    estimate = scheduler.foresee(asked)[1]
+    assert estimate == pytest.approx(4.0)
+    refused = 0
+    while scheduler.foresee(asked)[1] > 2.0:
+        scheduler.doubt(asked)
+        refused += 1
+    assert 5 <= refused <= 10
+    scheduler.learn(LANE, 100, 1.0)  # it was let in, and the device is as slow as ever
+    assert scheduler.foresee(asked)[1] == pytest.approx(estimate)
+
+
+def test_refusals_change_nothing_while_rows_wait() -> None:
+    """Their passes will tell; requests without hope must not make other callers' estimates worse."""
+    scheduler = Scheduler()
+    for _ in range(10):
+        scheduler.learn(LANE, 100, 1.0)
+    scheduler.add([unit(100)])
+    estimate = scheduler.foresee([unit(100)])
+    for _ in range(50):
+        scheduler.doubt([unit(100)])
+    assert scheduler.foresee([unit(100)]) == estimate
+
+
 def test_only_rows_of_one_lane_share_a_pass() -> None:
     """Another encoder's rows wait for their own."""
     scheduler = Scheduler()

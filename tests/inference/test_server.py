@@ -192,7 +192,10 @@ async def test_messages_beyond_grpcs_default_limit_work(running: Running) -> Non
 async def test_a_full_server_says_when_to_come_back(running: Running) -> None:
     """RESOURCE_EXHAUSTED with RetryInfo and a reason; the rows inside are answered."""
     running.engine.admission.max_rows = 100
-    calls = [running.stub.ModelInfer(ask("intent", *[sentence(20, i)] * 80)) for i in range(6)]
+    calls = [
+        running.stub.ModelInfer(ask("intent", *[sentence(20, i)] * 80), metadata=(("tidemill-caller", f"{i}"),))
+        for i in range(6)
+    ]
     ended = await asyncio.gather(*calls, return_exceptions=True)
     errors = [each for each in ended if isinstance(each, grpc.aio.AioRpcError)]
     assert 0 < len(errors) < 6
