@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     issuers: Path = _HOME / "data/risk/issuers.jsonl"  # known issuers and their names
     reflection: bool = False  # gRPC server reflection
 
-    # in which text encoders are served; auto: the fastest here of those within the accuracy budgets of all models on the encoder
-    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    # in which text encoders are served; auto: for each model the fastest here of those within its accuracy budget
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "fp32"
 
     batch_events: int = Field(default=256, ge=1, le=1024)  # events a stream worker settles at once
     batch_within: float = Field(default=0.02, gt=0, le=5)  # seconds it waits for them to gather

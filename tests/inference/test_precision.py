@@ -32,7 +32,7 @@ ALL = frozenset(HERE)
 
 
 def test_the_more_precise_one_stays_unless_another_is_clearly_faster() -> None:
-    """A tenth is what a short measurement can be wrong by."""
+    """A quarter is more than a short measurement can be wrong by."""
     names: list[PrecisionName] = ["fp32", "bf16", "int8"]
     assert choose(names, {"fp32": 1.0, "bf16": 1.05, "int8": 3.0}) == "int8"
     assert choose(names, {"fp32": 1.0, "bf16": 1.05, "int8": 1.02}) == "fp32"
