@@ -135,6 +135,14 @@ def reverse_outputs(response: oip.ModelInferResponse) -> None:
         response.raw_output_contents.append(raw)
 
 
+def lose_rank(response: oip.ModelInferResponse) -> None:
+    """One number instead of rows of them."""
+    for at, output in enumerate(response.outputs):
+        if output.datatype == "FP32" and output.shape[0] > 1:
+            output.ClearField("shape")
+            response.raw_output_contents[at] = response.raw_output_contents[at][:4]
+
+
 def ignore_version(request: oip.ModelInferRequest) -> None:
     request.model_version = ""
 
@@ -185,6 +193,9 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "mislabels": (Fault(response=mislabel), ("infer.answer",)),
     "drifts": (Fault(response=drift), ("infer.repeat",)),
     "reverses rows": (Fault(response=reverse_rows), ("infer.rows",)),
+    "loses the rank of rows": (Fault(response=lose_rank), ("infer.rows",)),
+    "metadata without outputs": (Fault(methods={"ModelMetadataResponse": clear("outputs")}), ("infer.answer", "model.metadata")),
+    "metadata without inputs": (Fault(methods={"ModelMetadataResponse": clear("inputs")}), ("infer.answer", "model.metadata")),
     "refuses parameters": (Fault(request=refuse_parameters), ("infer.parameters",)),
     "small messages": (Fault(limit=4 << 20), ("infer.large",)),
     "misreads typed contents": (Fault(request=spoil_typed), ("datatype.BYTES", "datatype.FP32", "datatype.UINT8")),

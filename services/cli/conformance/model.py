@@ -37,7 +37,7 @@ class Model:
         """Every input, `rows` rows from the row `first` on; where the rows are fixed, that many.
 
         Raises:
-            Inapplicable: more rows are asked for than the model leaves open; a datatype is unknown.
+            Inapplicable: more rows are asked for than the model leaves open; a datatype is unknown; what was given has no rows.
         """
         if rows > 1 and not self.batched:
             raise Inapplicable("the number of rows is fixed")
@@ -96,7 +96,13 @@ def read_given(request: oip.ModelInferRequest) -> tuple[Tensor, ...]:
 
 
 def _repeat(tensor: Tensor, rows: int, first: int) -> Tensor:
-    """Rows `first` to `first + rows` of the tensor, over and over."""
+    """Rows `first` to `first + rows` of the tensor, over and over.
+
+    Raises:
+        Inapplicable: it has none.
+    """
+    if not tensor.shape or not tensor.shape[0]:
+        raise Inapplicable(f"the input {tensor.name} that was given has no rows")
     have, width = tensor.shape[0], len(tensor.values) // tensor.shape[0]
     places = [row * width + at for row in (np.arange(first, first + rows) % have).tolist() for at in range(width)]
     values = [tensor.values[place] for place in places] if isinstance(tensor.values, list) else tensor.values[places]

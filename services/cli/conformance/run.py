@@ -10,7 +10,7 @@ import grpc
 from services.cli.conformance import cases
 from services.cli.conformance.case import CASES, Case, Failed, Inapplicable, Level, Outcome
 from services.cli.conformance.model import Model
-from services.cli.conformance.target import Target, describe
+from services.cli.conformance.target import Target, describe, say
 
 __all__ = ["Result", "cases", "choose", "run"]
 
@@ -64,6 +64,8 @@ def _run_one(target: Target, model: Model, each: Case) -> Result:
             level = error.level
     except grpc.RpcError as error:
         outcome, seen = Outcome.FAIL, describe(error)
+    except Exception as error:  # a server may answer what no case thought of: that is its failure, not the suite's end
+        outcome, seen = Outcome.FAIL, f"no sense can be made of it: {say(error)}"
     name = "" if each.about_server else model.name
     return Result(each.name, level, name, outcome, each.expected, seen, time.monotonic() - began)
 

@@ -109,7 +109,14 @@ def _load(target: Target, name: str, given: tuple[Tensor, ...]) -> Model:
         model.steady = not differ(model.usual, target.answer(model.request()))
     except (Failed, Inapplicable) as error:
         model.usual, model.refusal = None, str(error)
+    except Exception as error:  # as in `run`
+        model.usual, model.refusal = None, f"no sense can be made of its answer: {say(error)}"
     return model
+
+
+def say(error: Exception) -> str:
+    """Type and text, cut to what fits a line."""
+    return f"{type(error).__name__}: {str(error)[:160]}"
 
 
 def describe(error: grpc.RpcError) -> str:

@@ -69,8 +69,8 @@ def check_rows(target: Target, model: Model) -> str:
     together = target.answer(model.request(model.tensors(ROWS)))
     columns = [each.name for each in model.metadata.outputs if each.shape and each.shape[0] == -1]
     for name in columns:
-        if name in together and together[name].shape[0] != ROWS:
-            raise Failed(f"{name} has {together[name].shape[0]} rows")
+        if name in together and together[name].shape[:1] != (ROWS,):
+            raise Failed(f"{name} has the shape {list(together[name].shape)}")
     for at in range(ROWS if model.steady else 0):
         alone = target.answer(model.request(model.tensors(1, at)))
         _check_row(alone, together, columns, at)
@@ -123,8 +123,10 @@ def _enlarge(model: Model) -> list[Tensor]:
             many, text = model.tensors(_TEXT_ROWS), _WORD * (LARGE // _TEXT_ROWS // len(_WORD) + 1)
             many[at] = many[at].but(values=[text] * len(many[at].values))
             return many
-        described = next(found for found in model.metadata.inputs if found.name == each.name)
-        free = [axis for axis, size in enumerate(described.shape) if axis and size == -1]
+        shapes = [
+            found.shape for found in model.metadata.inputs if found.name == each.name
+        ]  # none: --request knows more
+        free = [axis for shape in shapes for axis, size in enumerate(shape) if axis and size == -1]
         if free and each.datatype != "BYTES":
             fixed = math.prod(size for axis, size in enumerate(each.shape) if axis not in free)
             side = math.ceil((LARGE / fixed / each.values.itemsize) ** (1 / len(free)))

@@ -94,13 +94,18 @@ def check_full(target: Target, model: Model) -> str:
 
 
 def _count_at_rest(target: Target, model: Model) -> "Counter[str]":
-    """The counters, once they no longer move."""
-    now = count(target, model)
-    while True:
+    """The counters, once they no longer move.
+
+    Raises:
+        Inapplicable: they move on.
+    """
+    now, until = count(target, model), time.monotonic() + _PATIENCE * target.deadline
+    while time.monotonic() < until:
         time.sleep(_REST)
         before, now = now, count(target, model)
         if now == before:
             return now
+    raise Inapplicable("the statistics move on: somebody else uses the server")
 
 
 def _plan(target: Target, model: Model) -> tuple[int, int]:
