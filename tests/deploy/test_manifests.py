@@ -1,6 +1,7 @@
 """What we ship to Kubernetes and Compose is valid, complete and hardened."""
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -99,7 +100,7 @@ def test_the_gpu_overlay_gives_inference_one_whole_gpu() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_release_has_jobs_of_its_own(overlay: str, tmp_path: Path) -> None:
-    """A job's template cannot be changed: other tags make other jobs, and what changed under the same tags finds the old ones gone."""
+    """A job's template cannot be changed: other tags make other jobs. One that failed stays a while, with its log."""
     now = jobs(documents(overlay))
     assert set(now) == {"setup-dev", "starters-dev"}
     k8s = shutil.copytree(ROOT / "deploy/k8s", tmp_path / "k8s")
@@ -107,8 +108,9 @@ def test_a_release_has_jobs_of_its_own(overlay: str, tmp_path: Path) -> None:
     dev.write_text(dev.read_text().replace("newTag: dev", "newTag: 1.2-rc1"))
     later = jobs(documents(overlay, k8s))
     assert set(later) == {"setup-1.2-rc1", "starters-1.2-rc1"}
+    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", name) for name in (*now, *later))
     for job in (*now.values(), *later.values()):
-        assert job["spec"]["ttlSecondsAfterFinished"] <= 60
+        assert 600 <= job["spec"]["ttlSecondsAfterFinished"] <= 24 * 3600
         assert job["metadata"]["labels"]["tidemill.dev/job"] == "release"  # by which the manifest says to delete them
 
 
