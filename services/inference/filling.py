@@ -25,24 +25,35 @@ class Filling:
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)
 
-    def offer(self, unit: Unit, room: float, crowded: bool) -> Verdict:
+    def offer(self, unit: Unit, room: float, floor: float) -> Verdict:
         """Takes the row, unless the batch would then cost more than `room`; into an empty batch the first always fits.
 
-        A row that would end late is shed: it is computed with those before it or never, for whatever is computed next ends later still.
-        crowded: more waits than one pass takes, and the row's caller is one of those to blame. Then a batch is not cut short for a row
-        in a hurry: at the head of a queue that is too long all rows are, and small batches would make it longer.
+        A request is answered as a whole or not at all. So once begun it is gone on with beyond `room`, up to the limit; and where it would
+        end late, its rows are shed before the first is computed, for whatever is computed next ends later still.
+        floor: below this cost the batch is not cut short for a row in a hurry.
         """
-        in_time = self.pace.room(unit.deadline - self.now)
         after = self.spent + unit.cost
-        if unit.deadline <= self.now or in_time < unit.cost:
-            return self._drop(unit)
-        if self.units and after > min(room, self.limit):
+        begun = bool(self.units) and unit.follows(self.units[-1])
+        if not begun:
+            in_time = self.pace.room(unit.deadline - self.now)
+            if unit.deadline <= self.now or in_time < unit.cost:
+                return self._drop(unit)
+        if self.units and after > (self.limit if begun else min(room, self.limit)):
             return Verdict.FULL
-        if in_time < (max(after, self.limit) if crowded else after):
-            return self._drop(unit)
+        if not begun:
+            if in_time < max(after, min(floor, self.limit)) or self._ends_late(unit):
+                return self._drop(unit)
+            self.limit = min(self.limit, in_time)
         self.units.append(unit)
-        self.spent, self.limit = after, min(self.limit, in_time)
+        self.spent = after
         return Verdict.IN
+
+    def _ends_late(self, unit: Unit) -> bool:
+        """Whether the request of this row, the first of it, will: in this batch or, where it is too large, in as few as it takes."""
+        whole, later = self.spent + unit.rest, 0.0
+        if whole > self.limit and unit.rest > unit.cost:
+            later = whole - self.limit
+        return self.pace.seconds(whole) + self.pace.further(later) > unit.deadline - self.now
 
     def _drop(self, unit: Unit) -> Verdict:
         self.shed.append(unit)

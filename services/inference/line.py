@@ -54,6 +54,11 @@ class Line:
     def head(self) -> tuple[float, int, Unit]:
         return min(queue.heap[0] for queue in self.queues.values())
 
+    def following(self, unit: Unit) -> Unit | None:
+        """The first row of its lane, if it is of the same request."""
+        queue = self.queues.get(unit.lane)
+        return queue.heap[0][2] if queue is not None and queue.heap[0][2].follows(unit) else None
+
     def remove(self, unit: Unit) -> None:
         """It waits no longer."""
         unit.waiting = False
@@ -83,29 +88,45 @@ class Level:
     def first(self) -> Unit:
         return min(self.lines.values(), key=lambda line: (line.served, line.head()[:2])).head()[2]
 
-    def fill(self, filling: Filling, room: float) -> None:
-        """Moves rows into the batch while it takes them, up to `room` in cost. Who was served least comes first."""
+    def fill(self, filling: Filling, room: float, before: int) -> None:
+        """Moves rows into the batch while it takes them, up to `room` in cost. Who was served least comes first.
+
+        A turn is a request, as far as it fits: two that are each half computed would both be late. At the head of a queue that is too
+        long all rows are in a hurry, and small batches would make it longer: so where more waits than one pass takes, `before` (the cost
+        of the lane's rows of higher priorities) included, batches are cut short only a little for rows in a hurry, and not at all for
+        callers who are to blame.
+        """
         lane, room = filling.lane, room + filling.spent
-        crowds = self._crowds(lane)
+        crowds, least = self._crowds(lane), filling.pace.least()
         turns = [(line.served, i, caller) for i, (caller, line) in enumerate(self.lines.items()) if lane in line.queues]
         heapq.heapify(turns)
         while turns:
             served, i, caller = turns[0]
             line = self.lines[caller]
             unit = line.queues[lane].heap[0][2]
-            verdict = filling.offer(unit, room, caller in crowds)
+            full = filling.spent + before + self.cost[lane] >= lane.budget
+            verdict = filling.offer(unit, room, lane.budget if caller in crowds else least if full else 0.0)
             if verdict is Verdict.FULL:
                 return
+            self._take(line, unit)
             if verdict is Verdict.IN:
                 self.time = served
                 line.served += filling.pace.share(unit.cost) / line.weight
-            line.remove(unit)
-            self._lighten(lane, unit.cost)
+            else:
+                self._shed_rest(line, unit, filling)
+            if line.following(unit) is not None:
+                continue
             if lane in line.queues:
                 heapq.heapreplace(turns, (line.served, i, caller))
             else:
                 heapq.heappop(turns)
                 self.forget(caller)
+
+    def _shed_rest(self, line: Line, unit: Unit, filling: Filling) -> None:
+        """Of the request of a row that was shed."""
+        while (following := line.following(unit)) is not None:
+            filling.shed.append(following)
+            self._take(line, following)
 
     def _crowds(self, lane: Lane) -> set[str]:
         """Where more waits than one pass takes: the callers with their share of a pass waiting, or more."""
@@ -117,14 +138,14 @@ class Level:
 
     def drop(self, unit: Unit) -> None:
         """Its caller has left."""
-        self.lines[unit.caller].remove(unit)
-        self._lighten(unit.lane, unit.cost)
+        self._take(self.lines[unit.caller], unit)
         self.forget(unit.caller)
 
-    def _lighten(self, lane: Lane, cost: int) -> None:
-        self.cost[lane] -= cost
-        if not self.cost[lane]:
-            del self.cost[lane]
+    def _take(self, line: Line, unit: Unit) -> None:
+        line.remove(unit)
+        self.cost[unit.lane] -= unit.cost
+        if not self.cost[unit.lane]:
+            del self.cost[unit.lane]
 
     def forget(self, caller: str) -> None:
         if caller in self.lines and not self.lines[caller].queues:

@@ -1,6 +1,7 @@
 """How long a pass takes, learned from those that were made. There is no clock here: seconds come in as they were measured."""
 
 from dataclasses import dataclass
+from math import ceil
 
 COLD = 2  # first passes of a lane, which allocate and compile, and so tell nothing
 KNOWN = 4  # passes that it takes to estimate from
@@ -9,6 +10,7 @@ HICCUP = (
     4.0  # a pass that took longer than this many times the expected counts as that: one pause must not close the lane
 )
 MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
+NEARLY = 0.9  # of what the device does in full passes
 GUESS = 0.1  # seconds that a full pass is taken for while nothing is known, where lanes are weighed against each other
 
 
@@ -57,6 +59,17 @@ class Pace:
         if not self.known:
             return float("inf")
         return (seconds / (1 + MARGIN * self.deviation) - self.fixed) / self.each
+
+    def further(self, cost: float) -> float:
+        """Seconds that the passes take besides, at most, in which rows of this cost go that one pass had no room for."""
+        return ceil(cost / self.budget) * self.fixed * (1 + MARGIN * self.deviation) if self.known else 0.0
+
+    def least(self) -> float:
+        """The cost of the smallest pass that still does nearly what a full one does in the same time; 0 while nothing is known."""
+        if not self.known:
+            return 0.0
+        full = self.fixed + self.each * self.budget
+        return NEARLY * self.fixed * self.budget / (full - NEARLY * self.each * self.budget)
 
     def share(self, cost: float) -> float:
         """Seconds of the device that rows of this cost take, beside others in a full pass: in these, lanes can be compared."""

@@ -6,6 +6,7 @@ Goyal et al. 1996), and each caller's rows go by deadline. A small share of the 
 starves (deficit round robin, Shreedhar and Varghese 1995, in seconds of the device). Rows that would end late are not computed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
@@ -38,6 +39,7 @@ class Scheduler:
         )  # a lane that is unloaded must not be held here
 
     def add(self, units: Sequence[Unit]) -> None:
+        _sum_up(units)
         for unit in units:
             unit.arrival, unit.waiting = next(self._arrivals), True
             level = self._levels.get(unit.priority)
@@ -119,7 +121,8 @@ class Scheduler:
         if level is None:
             return
         units, shed = len(filling.units), len(filling.shed)
-        level.fill(filling, room)
+        before = sum(level.cost[filling.lane] for p, level in self._levels.items() if p < priority)
+        level.fill(filling, room, before)
         self._settle(filling.units[units:])
         self._settle(filling.shed[shed:])
         self._forget(priority)
@@ -150,3 +153,12 @@ class Scheduler:
     def _forget(self, priority: int) -> None:
         if priority in self._levels and not self._levels[priority].lines:
             del self._levels[priority]
+
+
+def _sum_up(units: Sequence[Unit]) -> None:
+    """Tells each row what its request costs from there on."""
+    sums: Counter[tuple[int, Lane]] = Counter()
+    for unit in reversed(units):
+        request = id(unit if unit.owner is None else unit.owner), unit.lane
+        sums[request] += unit.cost
+        unit.rest = sums[request]

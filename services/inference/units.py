@@ -29,7 +29,12 @@ class Unit:
     owner: Any = None  # for whoever waits for the result: its request, and the row of it
     index: int = 0
     arrival: int = 0  # set by the scheduler
+    rest: int = 0  # set by the scheduler: what it costs and those of its request that come after it
     waiting: bool = False  # set by the scheduler
+
+    def follows(self, other: "Unit") -> bool:
+        """Whether both are of one request."""
+        return self.owner is not None and self.owner is other.owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,33 +36,60 @@ class Stream:
             at += random.exponential(costs.sum() / self.load)
             if at >= until:
                 return
+            request = Request(self.rows)
             yield (
                 at,
-                [Unit(self.lane, int(c), at + self.patience, self.priority, self.caller, payload=at) for c in costs],
+                [
+                    Unit(self.lane, int(c), at + self.patience, self.priority, self.caller, payload=at, owner=request)
+                    for c in costs
+                ],
             )
+
+
+@dataclass(eq=False)
+class Request:
+    """It is answered when all its rows are, in time."""
+
+    rows: int
+    ends: Counter[str] = field(default_factory=Counter)  # of its rows
+
+    @property
+    def end(self) -> str:
+        """Of the whole, once every row has ended."""
+        return next(how for how in ("refused", "shed", "expired", "late", "answered") if self.ends[how])
 
 
 @dataclass
 class Ended:
-    """What became of rows, by priority and caller; `took`: seconds from arrival to answer of what was computed, by caller."""
+    """What became of requests, by priority and caller; `took`: seconds from arrival to answer of what was computed, by caller."""
 
-    rows: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    requests: Counter[tuple[int, str, str]] = field(default_factory=Counter)
     cost: Counter[int] = field(default_factory=Counter)  # computed, by priority
+    computed: int = 0  # rows
+    vain: int = 0  # of these, rows of requests that were not answered in time
     took: dict[str, list[float]] = field(default_factory=dict)
     passes: list[int] = field(default_factory=list)
     busy: float = 0.0
 
     def add(self, unit: Unit, how: str) -> None:
-        self.rows[unit.priority, unit.caller, how] += 1
+        """One row."""
+        request: Request = unit.owner
+        request.ends[how] += 1
+        if request.ends.total() < request.rows:
+            return
+        self.requests[unit.priority, unit.caller, request.end] += 1
+        computed = request.ends["answered"] + request.ends["late"]
+        self.computed += computed
+        self.vain += computed if request.end != "answered" else 0
 
     def count(self, how: str, priority: int | None = None, caller: str | None = None) -> int:
         return sum(
-            n for (p, c, h), n in self.rows.items() if h == how and priority in {None, p} and caller in {None, c}
+            n for (p, c, h), n in self.requests.items() if h == how and priority in {None, p} and caller in {None, c}
         )
 
     def rate(self, how: str, priority: int | None = None, caller: str | None = None) -> float:
-        """Of the rows that came."""
-        whole = sum(n for (p, c, _), n in self.rows.items() if priority in {None, p} and caller in {None, c})
+        """Of the requests that came."""
+        whole = sum(n for (p, c, _), n in self.requests.items() if priority in {None, p} and caller in {None, c})
         return self.count(how, priority, caller) / whole
 
 

@@ -33,12 +33,12 @@ def overload(device: Device, times: float, passes: float) -> list[Stream]:
 def test_three_times_too_much_costs_the_urgent_nothing(
     seed: int, times: float, passes: float, fixed: float, noise: float
 ) -> None:
-    """99 % of STAT in time, no expired row computed, hardly a row computed for nothing, a twentieth for the lowest priority."""
+    """99 % of STAT's requests in time, no expired row computed, few rows computed for nothing, a twentieth for the lowest priority."""
     device = Device(fixed=fixed, noise=noise)
     ended = device.run(overload(device, times, passes), until=10.0, seed=seed)
     assert ended.rate("answered", STAT) >= 0.99
     assert ended.cost[BATCH] >= 0.05 * ended.cost.total()
-    assert ended.count("late") <= 0.01 * sum(ended.rows.values())
+    assert ended.vain <= 0.06 * ended.computed
 
 
 def test_shedding_keeps_passes_full() -> None:
@@ -46,7 +46,7 @@ def test_shedding_keeps_passes_full() -> None:
     device = Device()
     ended = device.run([Stream(3 * device.capacity(), 1.0)], until=30.0)
     assert np.median(ended.passes) > 0.9 * Lane().budget
-    assert ended.count("late") <= 0.02 * ended.count("answered")
+    assert ended.vain <= 0.02 * ended.computed
     assert ended.cost.total() > 0.9 * device.capacity() * ended.busy
     assert ended.rate("answered") > 0.3
 
@@ -81,6 +81,18 @@ def test_a_flood_does_not_shed_what_others_have_in_a_hurry() -> None:
     ended = device.run([modest, flood], until=60.0)
     assert ended.rate("answered", caller="modest") > 0.9
     assert ended.cost.total() > 0.85 * device.capacity() * ended.busy
+
+
+@pytest.mark.parametrize("patience", [0.03, 0.04, 0.05])
+def test_one_caller_in_a_hurry_does_not_slow_down_all(patience: float) -> None:
+    """On a device where small passes cost as much as large ones; the others keep it nine tenths busy, the impatient ask for a fiftieth."""
+    device = Device(fixed=0.02, each=1e-5, noise=0.05)
+    bulk = Stream(0.9 * device.capacity(), 1.0, caller="bulk", rows=16)
+    hurry = Stream(0.02 * device.capacity(), patience, caller="hurry", rows=1)
+    calm = Device(fixed=0.02, each=1e-5, noise=0.05).run([bulk], until=20.0, seed=1)
+    ended = device.run([bulk, hurry], until=20.0, seed=1)
+    assert ended.rate("answered", caller="bulk") > 0.99
+    assert np.quantile(ended.took["bulk"], 0.99) < 1.5 * np.quantile(calm.took["bulk"], 0.99)
 
 
 def test_weights_divide_the_device() -> None:

@@ -125,35 +125,6 @@ def test_giving_up_many_requests_one_by_one_is_little_work() -> None:
         assert (scheduler.waiting, scheduler.cost, scheduler._levels) == (0, 0, {})
 
 
-def test_a_refusal_by_the_estimate_does_not_last() -> None:
-    """The device was slow and is not any more, but refuses what would tell it so: after a few refusals, one of many is let in."""
-    scheduler = Scheduler()
-    for _ in range(10):
-        scheduler.learn(LANE, 100, 1.0)
-    asked = [unit(100) for _ in range(4)]
-    estimate = scheduler.foresee(asked)[1]
-    assert estimate == pytest.approx(4.0)
-    refused = 0
-    while scheduler.foresee(asked)[1] > 2.0:
-        scheduler.doubt(asked)
-        refused += 1
-    assert 5 <= refused <= 10
-    scheduler.learn(LANE, 100, 1.0)  # it was let in, and the device is as slow as ever
-    assert scheduler.foresee(asked)[1] == pytest.approx(estimate)
-
-
-def test_refusals_change_nothing_while_rows_wait() -> None:
-    """Their passes will tell; requests without hope must not make other callers' estimates worse."""
-    scheduler = Scheduler()
-    for _ in range(10):
-        scheduler.learn(LANE, 100, 1.0)
-    scheduler.add([unit(100)])
-    estimate = scheduler.foresee([unit(100)])
-    for _ in range(50):
-        scheduler.doubt([unit(100)])
-    assert scheduler.foresee([unit(100)]) == estimate
-
-
 def test_only_rows_of_one_lane_share_a_pass() -> None:
     """Another encoder's rows wait for their own."""
     scheduler = Scheduler()
