@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import uvloop
 
 from bench.bare import Bare
 from bench.inference.child import Job, work
@@ -21,6 +22,7 @@ from services.inference.engine import Call, Engine
 from services.inference.lifecycle import warm
 from services.inference.load import Loader
 from services.inference.served import Served
+from services.inference.threads import run_apart
 from shared import bundle
 from shared.settings import Settings
 
@@ -49,13 +51,7 @@ class Loops:
         if self._served is None:
             self._served = self._runner.run(_open(self._models, version))
         calls = [texts[start : start + batch] for start in range(0, len(texts), batch)]
-        together = [[call] for call in calls] if batch == 1 else [calls]
-        seconds: list[float] = []
-        answers: list[int] = []
-        for each in together:
-            began = time.perf_counter()
-            answers += self._runner.run(_ask(self._served, each))
-            seconds.append(time.perf_counter() - began)
+        seconds, answers = self._runner.run(_ask(self._served, [[call] for call in calls] if batch == 1 else [calls]))
         return {"batches": seconds, "answers": answers}
 
 
@@ -64,23 +60,31 @@ async def _open(models: Path, version: str) -> Served:
     engine.start()  # its thread ends with this process
     digest = bundle.sha256(models / "intent" / version / bundle.MANIFEST)
     loader = Loader(models, engine, Settings().precision)
-    served = await asyncio.to_thread(loader.load, "intent", version, digest)
+    served = await run_apart(loader.load, "intent", version, digest)
     await warm(served)
     return served
 
 
-async def _ask(served: Served, calls: list[list[str]]) -> list[int]:
+async def _ask(served: Served, rounds: list[list[list[str]]]) -> tuple[list[float], list[int]]:
+    """One round after another, the calls of each at once: (seconds of each round, the answers of all)."""
+
     async def one(texts: list[str]) -> list[int]:
         rows = [text.encode() for text in texts]
         answer = await served.answer(len(rows), {"text": rows}, Call(time.monotonic() + 600, "bench", model=served))
         return [int(each) for each in np.argmax(answer.tensors["intent.probabilities"], 1)]
 
-    return [label for answers in await asyncio.gather(*(one(call) for call in calls)) for label in answers]
+    seconds: list[float] = []
+    answers: list[int] = []
+    for calls in rounds:
+        began = time.perf_counter()
+        answers += [label for labels in await asyncio.gather(*(one(call) for call in calls)) for label in labels]
+        seconds.append(time.perf_counter() - began)
+    return seconds, answers
 
 
 def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         work(Loops(Path(sys.argv[1]), sys.argv[2], runner).answer)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from protos import inference_pb2_grpc
 from services.cli import child, health
 from services.cli.local import port, postgres
 from services.cli.part import Part
+from services.inference.threads import WAITING
 from shared.ledger import Ledger
 from shared.settings import Settings
 from shared.store.migrate import migrate
@@ -99,7 +101,7 @@ def surroundings(url: str, models: Models, precision: str) -> dict[str, str]:
         "TIDEMILL_POSTGRES": url,
         "TIDEMILL_MODELS": str(models.store),
         "TIDEMILL_PRECISION": precision,
-        "OMP_WAIT_POLICY": "PASSIVE",  # as the service sets it for itself
+        **{name: os.environ.get(name, value) for name, value in WAITING.items()},  # as the service sets it for itself
     }
 
 

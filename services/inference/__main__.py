@@ -1,12 +1,12 @@
 """`python -m services.inference serve`"""
 
 import logging
-import os
 import sys
 
 import uvloop
 
 from services.inference.serve import serve
+from services.inference.threads import set_waiting
 from shared import telemetry
 from shared.bundle import BundleError
 from shared.settings import Settings
@@ -16,9 +16,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["serve"]:
         sys.stderr.write("usage: python -m services.inference serve\n")
         return 2
-    # Read when torch is loaded. Threads that wait for each other by spinning take the very cores that the slower one needs: beside other
-    # busy processes, passes took twice as long. A deployment may set it otherwise.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_waiting()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     telemetry.start("inference")
     try:

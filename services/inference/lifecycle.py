@@ -12,6 +12,7 @@ from services.inference.engine import Call
 from services.inference.load import Loader
 from services.inference.registry import Registry
 from services.inference.served import Served
+from services.inference.threads import run_apart
 from shared.bundle import BundleError
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Lifecycle:
         began, key = time.monotonic(), (model, pointer.version)
         served = self._registry.warm(*key) if self._digests.get(key) == pointer.bundle_digest else None
         if served is None:
-            served = await asyncio.to_thread(self._loader.load, model, pointer.version, pointer.bundle_digest)
+            served = await run_apart(self._loader.load, model, pointer.version, pointer.bundle_digest)
             await warm(served)
         self._registry.install(served)
         self._digests[key] = pointer.bundle_digest
