@@ -22,6 +22,7 @@ from shared.nn.tokens import Tokenizer, Tokens, pack
 
 # Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait.
 BUDGET = {"cpu": 1024, "cuda": 32_768}
+SHORT = 512  # characters of a request that are tokenised on the event loop, in less time than it takes to hand them to a thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,8 @@ class TextModel:
     async def _tokenise(self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]) -> list[Tokens]:
         texts = [sentences.texts[row] for row in rows]
         pairs = [sentences.pairs[row] for row in rows] if sentences.pairs is not None else None
+        if sum(map(len, texts)) + sum(map(len, pairs or ())) <= SHORT:
+            return encoder.tokenizer.encode(texts, pairs)
         return await asyncio.get_running_loop().run_in_executor(
             self._tokenising, encoder.tokenizer.encode, texts, pairs
         )

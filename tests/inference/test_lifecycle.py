@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import shutil
+import threading
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,12 @@ def ask(texts: list[str], version: str = "") -> oip.ModelInferRequest:
 
 def publish_next(store: Store, version: str, seed: int, encoder: str = "") -> str:
     return publish_text(store.scratch, store.place, "intent", version, {"*": encoder or store.encoder}, INTENT, seed)
+
+
+async def test_the_thread_that_loads_ends(running: Running) -> None:
+    """A thread that computed and stays keeps a team of OpenMP's workers, beside which the device's would no longer spin."""
+    assert running.registry.live()
+    await until(lambda: not [each for each in threading.enumerate() if each.name.startswith("apart")])
 
 
 async def test_a_swap_under_load_fails_no_call(running: Running, store: Store) -> None:
