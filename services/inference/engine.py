@@ -1,36 +1,17 @@
 """The device thread and what feeds it: rows in from the event loop, through the scheduler, results back on the event loop."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from services.inference import refusal
 from services.inference.admission import Admission
+from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
-from services.inference.units import DEFAULT_PRIORITY, Batch, Lane, Unit
-
-log = logging.getLogger(__name__)
-
-
-class Device(Lane, Protocol):
-    """A lane that computes."""
-
-    @property
-    def precision(self) -> str:
-        """Of its arithmetic: fp32, bf16 or int8."""
-        ...
-
-    def run(self, units: Sequence[Unit]) -> Sequence[Any]:
-        """One result for each unit, in order. Only ever called from the device thread."""
-        ...
-
-    def padding(self, units: Sequence[Unit]) -> int:
-        """Cost that a pass computes besides that of its units, to give them one shape."""
-        ...
+from services.inference.units import DEFAULT_PRIORITY, Batch, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +31,6 @@ class Work:
     device: Device
     cost: int
     payload: Any
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request's rows. The device thread fills `results`; the event loop wakes who waits for `done`."""
-
-    done: "asyncio.Future[None]"
-    results: list[Any]
-    left: int
-    model: Any
-    queued: float
-    started: float = 0.0  # when the first of its batches did; 0: none has
-    computing: float = 0.0  # seconds, of all batches that it had rows in
-
-    @property
-    def waited(self) -> float:
-        """Seconds before its first batch."""
-        return max(self.started - self.queued, 0.0) if self.started else 0.0
 
 
 class Engine:
@@ -105,7 +68,7 @@ class Engine:
             return _bounded(self._scheduler.backlog())
 
     async def compute(self, rows: Sequence[Work], call: Call) -> Ticket:
-        """Returns when every row has its result.
+        """Returns when every row has its result, or is known to be one that the model fails on.
 
         Raises:
             Refusal: RESOURCE_EXHAUSTED, at once: too much waits before them to make the deadline; DEADLINE_EXCEEDED, at once where they
@@ -154,13 +117,22 @@ class Engine:
         if batch is None:
             return False
         started = time.monotonic()
-        failed = _run(batch, started)
+        verdict = run(batch, started)
         seconds = time.monotonic() - started
-        if batch.units and not failed:
-            with self._work:
+        with self._work:
+            if batch.units and verdict is None:
                 self._scheduler.learn(batch.lane, batch.cost, seconds)
+            if verdict is not None and verdict.untried:
+                batch = self._put_back(batch, verdict.untried)
+        failed = {unit.owner for unit in verdict.broken} if verdict else set()
         self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
         return True
+
+    def _put_back(self, batch: Batch, untried: Sequence[Unit]) -> Batch:
+        """Lets rows wait again, but for those whose caller has left; returns the batch without them."""
+        self._scheduler.add([unit for unit in untried if not unit.owner.done.done()])
+        gone = {id(unit) for unit in untried}
+        return Batch(batch.lane, [unit for unit in batch.units if id(unit) not in gone], batch.shed)
 
     def _next(self) -> Batch | None:
         """Waits for rows; None: the engine stops and nothing is left to do."""
@@ -191,38 +163,6 @@ def _end(ticket: Ticket, error: refusal.Refusal | None = None) -> None:
         ticket.done.set_result(None)
     else:
         ticket.done.set_exception(error)
-
-
-def _run(batch: Batch, now: float) -> set[Ticket]:
-    """Computes a batch; returns the requests whose rows could not be.
-
-    When a batch fails as a whole, its rows are tried one by one: what is wrong with one must not cost the others their answers.
-    """
-    units = batch.units
-    if not units:
-        return set()
-    try:
-        _fill(units, batch, now)
-    except Exception:  # whatever a device raises - out of memory, a bug - must end neither this thread nor the server
-        log.exception("a batch of %d rows failed; trying them one by one", len(units))
-    else:
-        return set()
-    failed: set[Ticket] = set()
-    for unit in units if len(units) > 1 else ():
-        try:
-            _fill([unit], batch, now)
-        except Exception:  # as above
-            failed.add(unit.owner)
-    return failed if len(units) > 1 else {units[0].owner}
-
-
-def _fill(units: Sequence[Unit], batch: Batch, now: float) -> None:
-    device: Device = batch.lane  # type: ignore[assignment] # every lane of an engine computes
-    for unit, result in zip(units, device.run(units), strict=True):
-        ticket: Ticket = unit.owner
-        ticket.results[unit.index] = result
-        ticket.started = ticket.started or now
-        ticket.left -= 1
 
 
 def _bounded(seconds: float) -> float:

@@ -119,6 +119,8 @@ async def warm(served: Served) -> None:
         answer = await served.answer(rows, tensors, Call(time.monotonic() + WARM_UP, "warm-up", model=served))
     except Exception as error:  # a Refusal, or whatever its tokenizer and torch raise: it must cost this version alone
         raise BundleError(f"{served.name} {served.version} cannot answer: {error}") from error
+    if answer.errors:
+        raise BundleError(f"{served.name} {served.version} cannot answer: {next(iter(answer.errors.values()))}")
     for name, tensor in answer.tensors.items():
         if name.endswith(".probabilities") and not np.allclose(np.sum(tensor, axis=1), 1, atol=1e-3):
             raise BundleError(f"{served.name} {served.version}: {name} are no probabilities: the weights are broken")

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from services.inference.blame import FAULT
 from services.inference.engine import Call, Engine, Work
 from services.inference.refusal import invalid
-from services.inference.served import Answer, Identity
+from services.inference.served import Answer, Identity, collect, finite
 from services.inference.tensors import Tensor, TensorSpec
 from services.inference.units import Unit
 from shared.bundle import ImageInput
@@ -44,7 +45,15 @@ class ImageDevice:
             inputs[rows] = prepare(images, self.spec)
         logits = self._network(inputs)
         heads = [calibrate(each, self._temperature.get(head, 1.0)) for head, each in logits.items()]
-        return list(torch.cat(heads, 1).cpu().numpy())
+        return list(finite(torch.cat(heads, 1).cpu().numpy()))
+
+    def proven(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self.sample
+
+    @property
+    def sample(self) -> NDArray[np.uint8]:
+        """An image that every model has answered before it is live."""
+        return np.zeros((self.spec.size, self.spec.size), np.uint8)
 
     def padding(self, units: Sequence[Unit]) -> int:
         return 0  # every picture is scaled to the network's size
@@ -66,9 +75,9 @@ class ImageModel:
             raise invalid("IMAGE_TOO_LARGE", "inputs[image]", f"a side has {max(height, width)} pixels of {MAX_SIDE}")
         cost = max(height * width, self._device.spec.size**2)
         ticket = await self._engine.compute([Work(self._device, cost, image) for image in images], call)
-        tensors = self._identity.split(np.stack(ticket.results))
-        return Answer(dict(tensors), waited=ticket.waited, computing=ticket.computing)
+        heads = self._identity.split(collect(ticket, self._identity.width))
+        errors = dict.fromkeys(sorted(ticket.bad), FAULT)
+        return Answer(heads, errors, waited=ticket.waited, computing=ticket.computing)
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
-        side = self._device.spec.size
-        return 1, {"image": np.zeros((1, side, side), np.uint8)}
+        return 1, {"image": self._device.sample[None]}

@@ -1,12 +1,20 @@
-"""Bytes that are no message are the caller's fault: gRPC itself would end such a call with UNKNOWN, an exception's text and a traceback."""
+"""What comes in and goes wrong before a method sees it, or in one that did not expect it.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+gRPC itself would end such calls with UNKNOWN, an exception's text and a traceback.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from services.inference.refusal import Refusal, invalid
+from services.inference.refusal import Refusal, explain, invalid
+
+# Bytes of the message that was read last, in the task that read it: to ask the message itself would write all of it anew.
+received: ContextVar[int] = ContextVar("received", default=0)
 
 
 class Readers:
@@ -22,7 +30,7 @@ class Readers:
         """The generated code adds every method twice; the other time it tells their names."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        guarded = {name: _guard(handler) for name, handler in handlers.items()}
+        guarded = {name: _guard(name, handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
 
 
@@ -30,15 +38,16 @@ def unreadable() -> Refusal:
     return invalid("MESSAGE_UNREADABLE", "message", "these bytes are no message of this method")
 
 
-def _guard(handler: Any) -> Any:
+def _guard(name: str, handler: Any) -> Any:
     read = _read_or_none(handler.request_deserializer)
     if handler.request_streaming:
-        return handler._replace(request_deserializer=read)
-    return handler._replace(request_deserializer=read, unary_unary=_refuse_none(handler.unary_unary))
+        return handler._replace(request_deserializer=read, stream_stream=_guard_stream(name, handler.stream_stream))
+    return handler._replace(request_deserializer=read, unary_unary=_guard_call(name, handler.unary_unary))
 
 
 def _read_or_none(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     def read(raw: bytes) -> Any:
+        received.set(len(raw))
         try:
             return parse(raw)
         except DecodeError:
@@ -47,11 +56,35 @@ def _read_or_none(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read
 
 
-def _refuse_none(answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+def _guard_call(name: str, answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
     async def behave(request: Any, context: Any) -> Any:
-        if request is None:
-            refused = unreadable()
-            await context.abort(refused.code, str(refused), refused.metadata())
-        return await answer(request, context)
+        try:
+            if request is None:
+                raise unreadable()
+            return await answer(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await _abort(context, explain(error, name))
 
     return behave
+
+
+def _guard_stream(
+    name: str, answer: Callable[[Any, Any], AsyncIterator[Any]]
+) -> Callable[[Any, Any], AsyncIterator[Any]]:
+    async def behave(requests: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async with aclosing(answer(requests, context)) as answers:  # type: ignore[type-var] # it is a generator
+                async for each in answers:
+                    yield each
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await _abort(context, explain(error, name))
+
+    return behave
+
+
+async def _abort(context: Any, refused: Refusal) -> None:
+    await context.abort(refused.code, str(refused), refused.metadata())

@@ -1,10 +1,14 @@
 """What a caller is told when its request cannot be answered: a status code, a stable reason, and which field is at fault."""
 
+import logging
+import uuid
 from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+
+log = logging.getLogger(__name__)
 
 DOMAIN = "tidemill"
 DETAILS = "grpc-status-details-bin"
@@ -77,3 +81,13 @@ def broken() -> Refusal:
     return Refusal(
         grpc.StatusCode.INTERNAL, "COMPUTE_FAILED", "the model failed on these rows; the server's log says why"
     )
+
+
+def explain(error: Exception, call: str) -> Refusal:
+    """What a call ends with that ended in this exception. One that nobody expected is logged; the caller learns where, not what."""
+    if isinstance(error, Refusal):
+        return error
+    place = uuid.uuid4().hex[:12]
+    log.error("%s failed (%s)", call, place, exc_info=error)
+    detail = f"something is wrong with this server; its log says what, under {place}"
+    return Refusal(grpc.StatusCode.INTERNAL, "UNEXPECTED", detail, facts={"log": place})

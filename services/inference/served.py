@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.inference.engine import Call
+from services.inference.passes import Ticket
 from services.inference.tensors import Tensor, TensorSpec
 from shared.bundle import Bundle
 
@@ -86,6 +87,11 @@ class Identity:
         heads = (TensorSpec(f"{head}.probabilities", "FP32", (-1, count)) for head, count in self.heads.items())
         return (*heads, *others, ROW_ERROR)
 
+    @property
+    def width(self) -> int:
+        """Labels of all heads."""
+        return sum(self.heads.values())
+
     def split(self, vectors: NDArray[np.float32]) -> dict[str, Tensor]:
         """[n, all labels] as one tensor a head."""
         tensors: dict[str, Tensor] = {}
@@ -98,6 +104,26 @@ class Identity:
 
 def _write(card: Mapping[str, Any]) -> str:
     return json.dumps(card, ensure_ascii=False, separators=(",", ":"))
+
+
+def collect(ticket: Ticket, width: int) -> NDArray[np.float32]:
+    """[rows of the ticket, width]: zeros where the model fails on a row."""
+    vectors = np.zeros((len(ticket.results), width), np.float32)
+    good = [row for row in range(len(ticket.results)) if row not in ticket.bad]
+    if good:
+        vectors[good] = [ticket.results[row] for row in good]
+    return vectors
+
+
+def finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same vectors.
+
+    Raises:
+        FloatingPointError: one holds NaN or infinity: its row has no answer, and whose fault that is is found out like any other failure.
+    """
+    if not np.isfinite(vectors).all():
+        raise FloatingPointError("the model's answer is no number")
+    return vectors
 
 
 def list_errors(rows: int, errors: Mapping[int, str]) -> list[bytes]:

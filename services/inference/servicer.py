@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Any, NoReturn, cast
@@ -16,17 +16,19 @@ from services.inference import metrics, recall, refusal
 from services.inference.admission import Full
 from services.inference.cache import Cache
 from services.inference.calls import Context, read_call, read_caller
-from services.inference.engine import Call, Device, Engine
-from services.inference.reading import unreadable
+from services.inference.engine import Call, Engine
+from services.inference.passes import Device
+from services.inference.reading import received, unreadable
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
-from services.inference.tensors import TensorSpec, check, choose, read, write
+from services.inference.tensors import Tensor, TensorSpec, check, choose, read, write
 from services.inference.units import Batch
 from shared import telemetry
 from shared.settings import Settings
 
 SERVICE = "inference.GRPCInferenceService"
+LARGE = 64 << 10  # bytes of typed contents that are read off the event loop
 STREAM_WINDOW = 32  # requests of one stream at once
 EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "priority", "timeout")
 
@@ -41,7 +43,8 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         try:
             with _span("ModelInfer", context):
                 return await self._infer(request, context)
-        except Refusal as refused:
+        except Exception as error:
+            refused = refusal.explain(error, "ModelInfer")
             _count_refusal(refused, context)
             await _abort(context, refused)
 
@@ -78,7 +81,8 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         try:
             with _span("ModelStreamInfer", context):
                 return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context))
-        except Refusal as refused:
+        except Exception as error:
+            refused = refusal.explain(error, "ModelStreamInfer")
             _count_refusal(refused, context)
             failed = oip.ModelInferResponse(model_name=request.model_name, id=request.id)
             return oip.ModelStreamInferResponse(error_message=str(refused), infer_response=failed)
@@ -109,10 +113,11 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         rows = check(request, served.inputs)
         if call.deadline <= time.monotonic():
             raise refusal.expired()
-        admission = self._engine.admission
+        admission, size = self._engine.admission, received.get() or request.ByteSize()
         try:
-            with admission.enter(rows, request.ByteSize(), call.caller, call.priority):
-                answer = await recall.answer(self._cache, served, rows, read(request), call, outputs)
+            with admission.enter(rows, size, call.caller, call.priority):
+                tensors = await _read(request, size)
+                answer = await recall.answer(self._cache, served, rows, tensors, call, outputs)
         except Full as full:
             raise refusal.full(full.reason, full.detail, call.caller, self._engine.drain_time()) from None
         if answer.errors and ROW_ERROR not in outputs:
@@ -212,6 +217,13 @@ def _count_refusal(refused: Refusal, context: Context) -> None:
 async def _abort(context: Context, refused: Refusal) -> NoReturn:
     await context.abort(refused.code, str(refused), refused.metadata())
     raise AssertionError("abort raises")
+
+
+async def _read(request: oip.ModelInferRequest, size: int) -> Mapping[str, Tensor]:
+    """Raw contents only need to be looked at, but typed ones are read number by number: many of them not on the event loop."""
+    if size <= LARGE or request.raw_input_contents:
+        return read(request)
+    return await asyncio.to_thread(read, request)
 
 
 def _respond(

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.inference.blame import FAULT
 from services.inference.engine import Call, Engine, Work
 from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
-from services.inference.served import TRUNCATED, Answer, Identity
+from services.inference.served import TRUNCATED, Answer, Identity, collect, finite
 from services.inference.tensors import Tensor
+from services.inference.tokenising import WARM, tokenise
 from services.inference.units import Unit
 from shared.bundle import PrecisionName
 from shared.nn.heads import Heads, calibrate
@@ -43,6 +45,7 @@ class EncoderDevice:
         self.tokenizer, self.width, self.device = shared.tokenizer, shared.width, shared.device
         self.budget = BUDGET[shared.device.type]
         self._network = shared.networks.get(precision)
+        (self._proven,) = shared.tokenizer.encode([WARM])
         self._pads = bool(getattr(self._network, "pads", False))
 
     @torch.inference_mode()
@@ -56,9 +59,12 @@ class EncoderDevice:
             rows_of.setdefault(unit.payload[1], []).append(row)
         for branch, rows in rows_of.items():
             vectors = branch.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
-            for row, vector in zip(rows, vectors, strict=True):
+            for row, vector in zip(rows, finite(vectors), strict=True):
                 results[row] = vector
         return results
+
+    def proven(self, payload: "tuple[Tokens, Branch]") -> "tuple[Tokens, Branch]":
+        return self._proven, payload[1]
 
     def padding(self, units: Sequence[Unit]) -> int:
         """Tokens: none where texts are packed, but architectures that are not our own pad to the longest."""
@@ -108,22 +114,26 @@ class TextModel:
         truncated = np.zeros(rows, np.bool_)
         for branch, members in self._route(sentences).items():
             for row, tokens in zip(members, await self._tokenise(branch.encoder, sentences, members), strict=True):
+                if tokens is None:
+                    sentences.errors[row] = FAULT
+                    continue
                 work.append(Work(branch.encoder, len(tokens), (tokens, branch)))
                 places.append(row)
                 truncated[row] = tokens.truncated
         prepared = time.monotonic()
-        vectors = np.zeros((rows, sum(self._identity.heads.values())), np.float32)
+        vectors = np.zeros((rows, self._identity.width), np.float32)
         answer = Answer({TRUNCATED.name: truncated}, sentences.errors, preparing=prepared - began)
         if work:
             ticket = await self._engine.compute(work, call)
-            vectors[places] = ticket.results
+            vectors[places] = collect(ticket, self._identity.width)
+            answer.errors |= {places[index]: FAULT for index in ticket.bad}
             answer.waited, answer.computing = ticket.waited, ticket.computing
         answer.tensors |= self._identity.split(vectors)
         return answer
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
         """Rows of several lengths for every branch."""
-        texts = [b"warm " * length for length in (1, 4, 16)]
+        texts = [" ".join([WARM] * length).encode() for length in (1, 4, 16)]
         languages = [language.encode() for language in self._branches for _ in texts]
         return len(languages), {"text": texts * len(self._branches), "language": languages}
 
@@ -138,11 +148,13 @@ class TextModel:
             members.setdefault(branch, []).append(row)
         return members
 
-    async def _tokenise(self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]) -> list[Tokens]:
+    async def _tokenise(
+        self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]
+    ) -> Sequence[Tokens | None]:
         texts = [sentences.texts[row] for row in rows]
         pairs = [sentences.pairs[row] for row in rows] if sentences.pairs is not None else None
         if sum(map(len, texts)) + sum(map(len, pairs or ())) <= SHORT:
             return encoder.tokenizer.encode(texts, pairs)
         return await asyncio.get_running_loop().run_in_executor(
-            self._tokenising, encoder.tokenizer.encode, texts, pairs
+            self._tokenising, tokenise, encoder.tokenizer, texts, pairs
         )

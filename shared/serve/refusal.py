@@ -9,7 +9,11 @@ from google.rpc import error_details_pb2, status_pb2
 from protos import event_pb2
 from shared.errors import Expired, Failure, Reject, Reused, Unavailable
 
-_CODES = {"ID_REUSED": grpc.StatusCode.ALREADY_EXISTS, "HANDLER_FAILED": grpc.StatusCode.INTERNAL}
+_CODES = {
+    "ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
+    "HANDLER_FAILED": grpc.StatusCode.INTERNAL,
+    "MODEL_FAILED": grpc.StatusCode.INTERNAL,  # on this event alone, as inference says: our fault, and no use to ask again
+}
 
 
 class Overloaded(Failure):

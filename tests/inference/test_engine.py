@@ -36,6 +36,9 @@ class Device:
     def padding(self, units: Sequence[Unit]) -> int:
         return 0
 
+    def proven(self, payload: Any) -> Any:
+        return 0
+
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
@@ -136,19 +139,41 @@ async def test_a_device_that_was_slow_is_asked_again(engine: Engine) -> None:
 
 
 async def test_one_row_that_fails_costs_the_others_nothing(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """A failed batch is tried row by row; the bad row's request alone is told, in a fixed text."""
+    """A failed batch is searched for the bad row, which has no result; what the device said is only in the log."""
     device = Device(fails=lambda payload: payload == 13)
     device.hold.set()
     good, bad = await asyncio.gather(
-        engine.compute(work(device, 1, 2), call()), engine.compute(work(device, 13), call()), return_exceptions=True
+        engine.compute(work(device, 1, 2), call()), engine.compute(work(device, 13, 3), call())
     )
-    assert not isinstance(good, BaseException)
-    assert good.results == [2, 4]
-    assert isinstance(bad, Refusal)
-    assert bad.code == grpc.StatusCode.INTERNAL
-    assert "out of memory" not in str(bad)
+    assert (good.results, good.bad) == ([2, 4], set())
+    assert (bad.results, bad.bad) == ([None, 6], {0})
     assert "out of memory" in caplog.text
     assert (await engine.compute(work(device, 3), call())).results == [6]
+
+
+async def test_a_device_that_fails_on_everything_is_told_in_a_fixed_text(engine: Engine) -> None:
+    """Nobody's row is blamed, and the next request finds the engine as it was."""
+    device = Device(fails=lambda payload: True)
+    device.hold.set()
+    with pytest.raises(Refusal) as caught:
+        await engine.compute(work(device, 1, 2), call())
+    assert caught.value.code == grpc.StatusCode.INTERNAL
+    assert "out of memory" not in str(caught.value)
+    device.fails = lambda payload: False
+    assert (await engine.compute(work(device, 3), call())).results == [6]
+
+
+async def test_rows_of_a_caller_who_leaves_are_not_searched(engine: Engine) -> None:
+    """A failed batch costs no passes for whom nobody waits, nor do its rows wait again."""
+    device = Device(budget=1000, fails=lambda payload: payload >= 0)
+    leaving = asyncio.ensure_future(engine.compute(work(device, *range(200)), call()))
+    await started(device)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    device.hold.set()
+    assert (await engine.compute(work(device, -1), call())).results == [-2]
+    assert len(device.batches) == 2
+    assert engine.waiting == 0
 
 
 async def test_a_dead_device_thread_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,16 +30,21 @@ def ask(images: np.ndarray) -> oip.ModelInferRequest:
     return request
 
 
+def publish_images(scratch: Path) -> str:
+    """A random network for SPEC in the store `scratch / "models"`; returns the digest that the ledger would name."""
+    torch.manual_seed(0)
+    folder = scratch / "bundle"
+    folder.mkdir()
+    save_file(build(SPEC).state_dict(), folder / "model.safetensors")
+    return publish(folder, SPEC, scratch / "models", "v1")[1]
+
+
 async def test_images_of_any_size_are_answered_as_the_network_says(tmp_path: Path) -> None:
     """Calibrated, by head; a side beyond the limit is refused."""
     torch.manual_seed(0)
     network = build(SPEC).eval()
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    save_file(network.state_dict(), folder / "model.safetensors")
     ledger = Turning()
-    _, digest = publish(folder, SPEC, tmp_path / "models", "v1")
-    ledger.point("imaging", "v1", digest)
+    ledger.point("imaging", "v1", publish_images(tmp_path))
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 28), np.uint8)
     async with serving(Settings(models=tmp_path / "models"), ledger) as server:
         await until(lambda: server.registry.ready)
