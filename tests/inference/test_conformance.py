@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+import time
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -14,6 +16,8 @@ from services.cli.conformance.case import Level, Outcome
 from services.cli.conformance.run import Result, choose, run
 from services.cli.conformance.target import Target, discover
 from services.inference.tensors import TensorSpec
+from services.inference.text import EncoderDevice
+from services.inference.units import Unit
 from tests.inference.conftest import Running
 from tests.inference.identity import MODELS, NOT_SERVING, SERVING, Fault, Models, refuse_parameters, running_identity
 
@@ -60,6 +64,25 @@ async def test_our_server_passes_every_case(running: Running) -> None:
     # no input of ours is of another datatype, the first is BYTES everywhere, and every dimension is open
     expected = {f"datatype.{kind}" for kind in KINDS} - {"datatype.BYTES", "datatype.UINT8"}
     assert silent == expected | {"datatype.wrong.BYTES", "datatype.nan", "shape.fixed"}
+
+
+async def test_our_server_keeps_its_word_under_load(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits behind a pass expires uncomputed or is overtaken. Nothing waits for a test's models: each row takes 10 ms."""
+    compute = EncoderDevice.run
+
+    def compute_slowly(self: EncoderDevice, units: Sequence[Unit]) -> Any:
+        time.sleep(0.01 * len(units))
+        return compute(self, units)
+
+    monkeypatch.setattr(EncoderDevice, "run", compute_slowly)
+    encoder = running.registry.find("intent")._branches["*"].encoder  # type: ignore[attr-defined]
+    monkeypatch.setattr(encoder, "budget", 128)
+    cases = ("load.expired", "load.priority")
+    chosen = [option for case in cases for option in ("--case", case)]
+    status, out = await conform(running.address, "--load", *chosen, "--model", "intent", "--json")
+    results = json.loads(out)["results"]
+    assert [(each["case"], each["outcome"]) for each in results] == [(case, "pass") for case in cases], results
+    assert status == 0
 
 
 async def test_our_server_is_full_in_order(running: Running) -> None:
