@@ -3,12 +3,14 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.inference import refusal
 from services.inference.admission import Admission
+from services.inference.blame import Verdict
 from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
 from services.inference.units import DEFAULT_PRIORITY, Batch, Unit
@@ -44,7 +46,9 @@ class Engine:
         self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self.fault: asyncio.Future[None]  # ends, with what ended it, should the device thread die
-        self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: None  # told on the event loop
+        self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: (
+            None
+        )  # told, on the event loop, what was computed
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -120,19 +124,12 @@ class Engine:
         verdict = run(batch, started)
         seconds = time.monotonic() - started
         with self._work:
-            if batch.units and verdict is None:
+            if batch.units and verdict is None:  # a search for what is at fault tells nothing of how long a pass takes
                 self._scheduler.learn(batch.lane, batch.cost, seconds)
-            if verdict is not None and verdict.untried:
-                batch = self._put_back(batch, verdict.untried)
-        failed = {unit.owner for unit in verdict.broken} if verdict else set()
-        self._loop.call_soon_threadsafe(self._deliver, batch, failed, seconds)
+            if verdict is not None:
+                self._scheduler.add([unit for unit in verdict.untried if not unit.owner.done.done()])
+        self._loop.call_soon_threadsafe(self._deliver, batch, verdict or Verdict(), seconds)
         return True
-
-    def _put_back(self, batch: Batch, untried: Sequence[Unit]) -> Batch:
-        """Lets rows wait again, but for those whose caller has left; returns the batch without them."""
-        self._scheduler.add([unit for unit in untried if not unit.owner.done.done()])
-        gone = {id(unit) for unit in untried}
-        return Batch(batch.lane, [unit for unit in batch.units if id(unit) not in gone], batch.shed)
 
     def _next(self) -> Batch | None:
         """Waits for rows; None: the engine stops and nothing is left to do."""
@@ -143,14 +140,18 @@ class Engine:
                     return batch
                 self._work.wait()
 
-    def _deliver(self, batch: Batch, failed: set[Ticket], seconds: float) -> None:
-        """On the event loop."""
-        self.on_batch(batch, seconds)
+    def _deliver(self, batch: Batch, verdict: Verdict, seconds: float) -> None:
+        """On the event loop. Rows are counted down here: a request must not end before it knows of all its passes."""
+        still_open = {id(unit) for unit in (*verdict.broken, *verdict.untried)}
+        ended = [unit for unit in batch.units if id(unit) not in still_open]
+        bad = {id(unit) for unit in verdict.bad}
+        self.on_batch(Batch(batch.lane, [unit for unit in ended if id(unit) not in bad], batch.shed), seconds)
         for ticket in {unit.owner for unit in batch.shed}:
             _end(ticket, refusal.expired())
-        for ticket in failed:
+        for ticket in {unit.owner for unit in verdict.broken}:
             _end(ticket, refusal.broken())
-        for ticket in {unit.owner for unit in batch.units} - failed:
+        for ticket, rows in Counter(unit.owner for unit in ended).items():
+            ticket.left -= rows
             ticket.computing += seconds
             if not ticket.left:
                 _end(ticket)

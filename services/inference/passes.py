@@ -39,7 +39,7 @@ class Ticket:
 
     done: "asyncio.Future[None]"
     results: list[Any]
-    left: int
+    left: int  # rows that are neither answered nor known to be bad, counted on the event loop
     model: Any
     queued: float
     started: float = 0.0  # when the first of its batches did; 0: none has
@@ -103,7 +103,6 @@ def _forward(batch: Batch, units: Sequence[Unit]) -> Sequence[Any]:
 def _settle(unit: Unit, now: float) -> None:
     ticket: Ticket = unit.owner
     ticket.started = ticket.started or now
-    ticket.left -= 1
 
 
 def _name(unit: Unit) -> str:

@@ -137,12 +137,12 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         metrics.waiting.set(self._engine.waiting)
         for priority, count in Counter(unit.priority for unit in batch.shed).items():
             metrics.shed.add(count, {"tidemill.priority": priority})
-        if not batch.units:
-            return
         device = cast(Device, batch.lane)
         precision = {"tidemill.precision": device.precision}
-        metrics.passes.record(seconds, precision)
         metrics.busy.add(seconds, precision)
+        if not batch.units:
+            return
+        metrics.passes.record(seconds, precision)
         metrics.rows.record(len(batch.units), precision)
         padding = device.padding(batch.units)
         metrics.padding.record(padding / (batch.cost + padding))

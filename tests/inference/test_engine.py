@@ -63,6 +63,13 @@ async def started(device: Device) -> None:
             await asyncio.sleep(0.001)
 
 
+def keep_the_loop_busy(until: Callable[[], bool]) -> None:
+    """And a little longer."""
+    while not until():
+        time.sleep(0.001)
+    time.sleep(0.02)
+
+
 async def test_what_piles_up_meanwhile_is_one_batch(engine: Engine) -> None:
     """Each request gets its own rows' results, in its order."""
     device = Device()
@@ -161,6 +168,46 @@ async def test_a_device_that_fails_on_everything_is_told_in_a_fixed_text(engine:
     assert "out of memory" not in str(caught.value)
     device.fails = lambda payload: False
     assert (await engine.compute(work(device, 3), call())).results == [6]
+
+
+async def test_only_what_was_computed_counts(engine: Engine) -> None:
+    """Of a pass that failed, the rows that were answered after all; it teaches nothing about how long a pass takes."""
+    told: list[int] = []
+    engine.on_batch = lambda batch, seconds: told.append(len(batch.units))
+    device = Device(fails=lambda payload: payload == 13)
+    device.hold.set()
+    await engine.compute(work(device, 1, 13, 2), call())
+    device.fails = lambda payload: True
+    with pytest.raises(Refusal):
+        await engine.compute(work(device, 1, 2), call())
+    assert told == [2, 0]
+    assert engine._scheduler._pace(device).passes == 0
+
+
+async def test_a_request_ends_with_the_seconds_of_all_its_passes(engine: Engine) -> None:
+    """Also where the event loop learns late of the first one, when the second is done too."""
+    device = Device(budget=1)
+    task = asyncio.ensure_future(engine.compute(work(device, 1, 2), call()))
+    await started(device)
+    passes: list[float] = []
+    engine.on_batch = lambda batch, seconds: passes.append(seconds)
+    device.hold.set()
+    keep_the_loop_busy(lambda: len(device.batches) == 2)
+    ticket = await task
+    assert len(passes) == 2
+    assert ticket.computing == pytest.approx(sum(passes))
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+async def test_a_device_that_gives_another_number_of_results_fails(
+    engine: Engine, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is taken for a row's: which would be whose cannot be known."""
+    monkeypatch.setattr(Device, "run", lambda self, units: [0] * (len(units) + more))
+    with pytest.raises(Refusal) as caught:
+        await engine.compute(work(Device(), 1, 2), call())
+    assert caught.value.reason == "COMPUTE_FAILED"
+    assert engine.waiting == 0
 
 
 async def test_rows_of_a_caller_who_leaves_are_not_searched(engine: Engine) -> None:
