@@ -154,7 +154,7 @@ class TextModel:
         texts = [sentences.texts[row] for row in rows]
         pairs = [sentences.pairs[row] for row in rows] if sentences.pairs is not None else None
         if sum(map(len, texts)) + sum(map(len, pairs or ())) <= SHORT:
-            return encoder.tokenizer.encode(texts, pairs)
+            return tokenise(encoder.tokenizer, texts, pairs)
         return await asyncio.get_running_loop().run_in_executor(
             self._tokenising, tokenise, encoder.tokenizer, texts, pairs
         )
