@@ -11,6 +11,8 @@ HICCUP = (
 )
 MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
 NEARLY = 0.9  # of what the device does in full passes
+SHARED = 4  # times smaller than the budget is a pass, where callers share the device, ...
+OVERHEAD = 0.2  # ... unless more than this share of it would be what any pass takes
 GUESS = 0.1  # seconds that a full pass is taken for while nothing is known, where lanes are weighed against each other
 
 
@@ -70,6 +72,12 @@ class Pace:
             return 0.0
         full = self.fixed + self.each * self.budget
         return NEARLY * self.fixed * self.budget / (full - NEARLY * self.each * self.budget)
+
+    def shared(self) -> float:
+        """The cost of a pass where several callers share the device: small, but not so small that it wastes the device."""
+        if not self.known:
+            return self.budget
+        return min(max(self.budget / SHARED, self.fixed / self.each * (1 / OVERHEAD - 1)), self.budget)
 
     def share(self, cost: float) -> float:
         """Seconds of the device that rows of this cost take, beside others in a full pass: in these, lanes can be compared."""

@@ -18,6 +18,9 @@ from services.inference.pace import Pace
 from services.inference.units import Batch, Lane, Unit
 
 RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
+# Whoever comes waits for the pass in hand, which another caller's rows have filled. So passes are smaller while callers share the device;
+# a caller who is alone has only itself to wait for, and gets the most out of it.
+COMPANY = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -34,6 +37,7 @@ class Scheduler:
         self._credit: dict[
             int, float
         ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
+        self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
         self._paces: WeakKeyDictionary[Lane, Pace] = (
             WeakKeyDictionary()
         )  # a lane that is unloaded must not be held here
@@ -92,7 +96,7 @@ class Scheduler:
         return min(own + higher, own / RESERVED), alone
 
     def take(self, now: float) -> Batch | None:
-        """The next batch: at most its lane's budget in cost, or a single row that costs more. None: nothing waits.
+        """The next batch: at most its lane's budget in cost, less where callers share; or a single row that costs more. None: nothing waits.
 
         Every row whose turn has come is in `units` or, because it would end late, in `shed`; none is in both.
         """
@@ -103,18 +107,26 @@ class Scheduler:
         owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
-        filling = Filling(lane, pace, now, lane.budget)
+        most = pace.shared() if self._count_callers(now) > 1 else lane.budget
+        filling = Filling(lane, pace, now, most)
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
-            self._fill(filling, priority, lane.budget if elsewhere else self._credit[priority] / pace.share(1))
+            self._fill(filling, priority, most if elsewhere else self._credit[priority] / pace.share(1))
             self._credit[priority] -= pace.share(filling.spent - before)
         for priority in order:
-            self._fill(filling, priority, lane.budget)
+            self._fill(filling, priority, most)
         self._grant(behind, pace.share(filling.spent), pace.share(lane.budget))
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
         return Batch(lane, sorted(filling.units, key=lambda unit: unit.cost), filling.shed)
+
+    def _count_callers(self, now: float) -> int:
+        """Who has rows waiting, or had a moment ago."""
+        waiting = dict.fromkeys((caller for level in self._levels.values() for caller in level.lines), now)
+        recent = {caller: at for caller, at in self._present.items() if now - at < COMPANY}
+        self._present = recent | waiting
+        return len(self._present)
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
         level = self._levels.get(priority)

@@ -45,6 +45,25 @@ def test_the_pile_is_the_next_batch_shortest_first() -> None:
     assert scheduler.take(0) is None
 
 
+@pytest.mark.parametrize(("fixed", "most"), [(0.001, 25), (0.2, 80), (10.0, 100)])
+def test_passes_are_smaller_while_callers_share(fixed: float, most: int) -> None:
+    """A quarter of the budget, or what wastes no more than a fifth of the device; all of it a second after the other has left."""
+    scheduler = Scheduler()
+    for number in range(40):
+        scheduler.learn(LANE, 10 + number, fixed + 0.01 * (10 + number))
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+
+    def cost(now: float) -> int:
+        batch = scheduler.take(now)
+        assert batch is not None
+        return batch.cost
+
+    assert cost(0.0) == 100
+    scheduler.add([unit(5, caller="other")])
+    assert most - 5 <= cost(1.0) == cost(1.9) <= most
+    assert cost(2.1) == 100
+
+
 def test_a_row_larger_than_the_budget_goes_alone() -> None:
     """It must be answered too."""
     scheduler = Scheduler()
