@@ -96,7 +96,7 @@ class Scheduler:
         return min(own + higher, own / RESERVED), alone
 
     def take(self, now: float) -> Batch | None:
-        """The next batch: at most its lane's budget in cost, less where callers share; or a single row that costs more. None: nothing waits.
+        """The next batch: at most its lane's budget in cost, less where callers share, or one row that costs more. None: nothing waits.
 
         Every row whose turn has come is in `units` or, because it would end late, in `shed`; none is in both.
         """
