@@ -52,13 +52,12 @@ def test_a_row_that_is_shed_takes_its_request_along() -> None:
 
 def test_callers_take_turns_by_request() -> None:
     """Of two requests that do not fit one pass together, one is done after it, not half of each."""
-    scheduler = steady()
-    one, other = request(8, 10, 9.0, caller="one"), request(8, 10, 9.0, caller="other")
-    scheduler.add(one)
-    scheduler.add(other)
+    scheduler = steady()  # callers who share have a quarter of the budget of 100 at a time
+    one, other = request(2, 10, 9.0, caller="one"), request(2, 10, 9.0, caller="other")
+    scheduler.add([*one[:1], *other[:1]])
+    scheduler.add([*one[1:], *other[1:]])
     batches = drain(scheduler)
-    assert batches[0].units == [*one, *other[:2]]
-    assert batches[1].units == other[2:]
+    assert [batch.units for batch in batches] == [one, other]
 
 
 def test_a_full_pass_is_not_cut_short_for_an_equal_in_a_hurry() -> None:
