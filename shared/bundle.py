@@ -36,8 +36,14 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+HeadKind = Literal["softmax", "sigmoid"]
+
+
 class Head(_Spec):
+    """kind: softmax: one label is right, and probabilities add up to 1; sigmoid: each may be right or not, whatever the others are."""
+
     labels: tuple[str, ...] = Field(min_length=2)
+    kind: HeadKind = "softmax"
 
 
 class Route(_Spec):
@@ -45,7 +51,7 @@ class Route(_Spec):
 
     encoder: str = Field(pattern=r"^[0-9a-f]{16}$")  # digest of an encoder bundle
     weights: str  # safetensors: "<head>.weight" [labels, width], "<head>.bias" [labels]
-    temperature: dict[str, float] = Field(default_factory=dict)  # by head; softmax(logits / temperature)
+    temperature: dict[str, float] = Field(default_factory=dict)  # by head; its kind of (logits / temperature)
 
 
 class ImageInput(_Spec):

@@ -3,6 +3,8 @@
 Everywhere: `logits` and `probabilities` are float [n, labels], `truth` int [n] (indices of labels), n >= 1.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,6 +23,18 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> Floats:
     scaled = scaled - scaled.max(axis=-1, keepdims=True)
     powers = np.exp(scaled)
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float64)
+
+
+def sigmoid(logits: ArrayLike, temperature: float = 1.0) -> Floats:
+    """1 / (1 + exp(-logits / temperature)), each for itself."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64) / temperature, -700, 700))), np.float64)
+
+
+def multi_label_nll(probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean over rows of the mean negative log likelihood of all labels, in nats; truth: [n, labels], 0 or 1."""
+    p, t = np.asarray(probabilities, np.float64), np.asarray(truth, np.float64)
+    each = -(t * np.log(np.maximum(p, _TINY)) + (1 - t) * np.log(np.maximum(1 - p, _TINY)))
+    return float(np.average(each.mean(axis=1), weights=_array(weights)))
 
 
 def nll(probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -74,9 +88,22 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | No
     The ranking of labels does not change, so neither does accuracy.
     """
     z, t, w = np.asarray(logits, np.float64), np.asarray(truth, np.int64), _array(weights)
+    return _search(lambda temperature: nll(softmax(z, temperature), t, w))
 
+
+def fit_multi_label_temperature(logits: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """As `fit_temperature`, for labels that are each right or not: of `multi_label_nll` of sigmoid(logits / temperature).
+
+    Args:
+        truth: [n, labels], 0 or 1.
+    """
+    z = np.asarray(logits, np.float64)
+    return _search(lambda temperature: multi_label_nll(sigmoid(z, temperature), truth, weights))
+
+
+def _search(loss_at: Callable[[float], float]) -> float:
     def loss(log_temperature: float) -> float:
-        return nll(softmax(z, float(np.exp(log_temperature))), t, w)
+        return loss_at(float(np.exp(log_temperature)))
 
     low, high, ratio = float(np.log(_COLDEST)), float(np.log(_HOTTEST)), (5**0.5 - 1) / 2
     while high - low > 1e-5:

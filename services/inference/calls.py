@@ -1,12 +1,14 @@
 """What a call brings besides its tensors: a deadline, a priority, a name."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from protos import inference_pb2 as oip
 from services.inference.engine import Call
 from services.inference.refusal import invalid
 from services.inference.served import Served
+from services.inference.tensors import TensorSpec
 from services.inference.units import DEFAULT_PRIORITY, LOWEST_PRIORITY
 from shared.settings import Settings
 
@@ -15,7 +17,13 @@ MAX_CALLER = 64
 Context = Any  # grpc.aio.ServicerContext, untyped
 
 
-def read_call(request: oip.ModelInferRequest, context: Context, served: Served, settings: Settings) -> Call:
+def read_call(
+    request: oip.ModelInferRequest,
+    context: Context,
+    served: Served,
+    settings: Settings,
+    outputs: Sequence[TensorSpec] = (),
+) -> Call:
     """The deadline is the caller's, or a default; a request may cut it shorter with `timeout` (microseconds, as in Triton).
 
     Raises:
@@ -29,7 +37,9 @@ def read_call(request: oip.ModelInferRequest, context: Context, served: Served, 
     if priority > LOWEST_PRIORITY:
         detail = f"1 (most urgent) to {LOWEST_PRIORITY}; 0 stands for {DEFAULT_PRIORITY}"
         raise invalid("PRIORITY_OUT_OF_RANGE", "parameters[priority]", detail)
-    return Call(time.monotonic() + seconds, read_caller(context), priority, served)
+    asked = frozenset(spec.name for spec in outputs if spec.optional)
+    head = request.parameters["head"].string_param if "head" in request.parameters else ""
+    return Call(time.monotonic() + seconds, read_caller(context), priority, served, asked, head)
 
 
 def _whole_number(request: oip.ModelInferRequest, name: str) -> int:

@@ -24,6 +24,8 @@ class Call:
     caller: str = ""
     priority: int = DEFAULT_PRIORITY
     model: Any = None  # that they are computed for: in whose statistics the passes count
+    asked: frozenset[str] = frozenset()  # optional outputs to be computed besides the usual ones
+    head: str = ""  # whose answer is to be explained; empty: the first one's
 
 
 @dataclass(frozen=True, slots=True)

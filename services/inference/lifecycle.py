@@ -1,12 +1,14 @@
 """Which versions are live, after the ledger: loaded and warmed in the background, swapped between two requests, refused when bad."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.inference.engine import Call
 from services.inference.load import Loader
@@ -121,6 +123,14 @@ async def warm(served: Served) -> None:
         raise BundleError(f"{served.name} {served.version} cannot answer: {error}") from error
     if answer.errors:
         raise BundleError(f"{served.name} {served.version} cannot answer: {next(iter(answer.errors.values()))}")
+    several = json.loads(served.card).get("multi_label", ())
     for name, tensor in answer.tensors.items():
-        if name.endswith(".probabilities") and not np.allclose(np.sum(tensor, axis=1), 1, atol=1e-3):
+        head, _, kind = name.rpartition(".")
+        if kind == "probabilities" and not _are_probabilities(np.asarray(tensor), exclusive=head not in several):
             raise BundleError(f"{served.name} {served.version}: {name} are no probabilities: the weights are broken")
+
+
+def _are_probabilities(tensor: NDArray[np.float32], *, exclusive: bool) -> bool:
+    """[n, labels]; exclusive: of which one is right, so that they add up to 1."""
+    within = bool(((tensor >= 0) & (tensor <= 1 + 1e-6)).all())  # nor is NaN
+    return within and (not exclusive or np.allclose(tensor.sum(axis=1), 1, atol=1e-3))

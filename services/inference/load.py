@@ -13,7 +13,7 @@ from services.inference.engine import Engine
 from services.inference.prior import PriorModel
 from services.inference.served import Identity, Served
 from shared import bundle as bundles
-from shared.bundle import Bundle, BundleError, Encoder, Precision
+from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision
 from shared.heads import misfit
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
@@ -76,7 +76,7 @@ class Loader:
         route = spec.routes[language]
         encoder = self._find_encoder(route.encoder, spec.precision)
         heads = load_heads(folder / route.weights, encoder.width, labels).to(encoder.device)
-        return Branch(encoder, heads, route.temperature)
+        return Branch(encoder, heads, route.temperature, _kinds(spec))
 
     def _find_encoder(self, digest: str, record: Precision | None) -> "EncoderDevice":
         """The encoder in the precision that this model is to be answered in, for as long as it is loaded."""
@@ -113,7 +113,12 @@ class Loader:
         assert spec.image is not None  # the bundle's own validation
         network = build(spec)
         network.load_state_dict(load_file(folder / spec.weights))
-        return ImageModel(identity, ImageDevice(network.eval(), spec.image, spec.temperature, _device()), self._engine)
+        device = ImageDevice(network.eval(), spec.image, spec.temperature, _kinds(spec), _device())
+        return ImageModel(identity, device, self._engine)
+
+
+def _kinds(spec: Bundle) -> dict[str, HeadKind]:
+    return {head: each.kind for head, each in spec.heads.items()}
 
 
 def _device() -> "torch.device":

@@ -14,7 +14,7 @@ from services.inference.refusal import invalid
 from services.inference.served import Answer, Identity, collect, finite
 from services.inference.tensors import Tensor, TensorSpec
 from services.inference.units import Unit
-from shared.bundle import ImageInput
+from shared.bundle import HeadKind, ImageInput
 from shared.nn.heads import calibrate
 from shared.nn.image import prepare
 
@@ -28,10 +28,15 @@ class ImageDevice:
     precision = "fp32"
 
     def __init__(
-        self, network: nn.Module, spec: ImageInput, temperature: Mapping[str, float], device: torch.device
+        self,
+        network: nn.Module,
+        spec: ImageInput,
+        temperature: Mapping[str, float],
+        kinds: Mapping[str, HeadKind],
+        device: torch.device,
     ) -> None:
         self.spec, self.budget = spec, BUDGET[device.type]
-        self._network, self._temperature, self._device = network.to(device), temperature, device
+        self._network, self._temperature, self._kinds, self._device = network.to(device), temperature, kinds, device
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
@@ -44,7 +49,7 @@ class ImageDevice:
             images = torch.from_numpy(np.stack([units[row].payload for row in rows])).to(self._device)
             inputs[rows] = prepare(images, self.spec)
         logits = self._network(inputs)
-        heads = [calibrate(each, self._temperature.get(head, 1.0)) for head, each in logits.items()]
+        heads = [calibrate(each, self._temperature.get(head, 1.0), self._kinds[head]) for head, each in logits.items()]
         return list(finite(torch.cat(heads, 1).cpu().numpy()))
 
     def proven(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:

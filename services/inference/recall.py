@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from services.inference.cache import Cache, Key, Row, cut_row, pick_rows, stack_rows
 from services.inference.engine import Call
-from services.inference.served import ROW_ERROR, Answer, Served
+from services.inference.served import EXPLANATIONS, ROW_ERROR, Answer, Served
 from services.inference.tensors import Tensor, TensorSpec
 
 LARGE = 1 << 20  # bytes of input that are digested off the event loop
@@ -20,7 +20,7 @@ async def answer(
     Raises:
         Refusal: rows that the cache did not have cannot be answered.
     """
-    if not cache.max_bytes:
+    if not cache.max_bytes or call.head or call.asked & EXPLANATIONS:  # which depend on more than their row
         return await served.answer(rows, tensors, call)
     began = time.monotonic()
     keys = await _digest(cache, served, rows, tensors)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from services.inference.engine import Call
 from services.inference.passes import Ticket
+from services.inference.refusal import invalid
 from services.inference.tensors import Tensor, TensorSpec
 from shared.bundle import Bundle
 
 TRUNCATED = TensorSpec("truncated", "BOOL")
 ROW_ERROR = TensorSpec("row_error", "BYTES", optional=True)
+EXPLANATIONS = frozenset({"attribution"})  # outputs that tell of one head of a row's answer
 
 
 @dataclass(slots=True)
@@ -71,17 +73,39 @@ class Identity:
     name: str
     version: str
     card: str
-    heads: Mapping[str, int]  # head -> number of labels, in the bundle's order
+    labels: Mapping[str, tuple[str, ...]]  # of each head, in the bundle's order
 
     @classmethod
     def of(cls, bundle: Bundle, version: str) -> "Identity":
-        labels = {head: list(spec.labels) for head, spec in bundle.heads.items()}
-        card = {"model": bundle.model, "version": version, "labels": labels, "thresholds": bundle.thresholds}
-        return cls(bundle.model, version, _write(card), {head: len(names) for head, names in labels.items()})
+        labels = {head: spec.labels for head, spec in bundle.heads.items()}
+        card: dict[str, Any] = {
+            "model": bundle.model,
+            "version": version,
+            "labels": labels,
+            "thresholds": bundle.thresholds,
+        }
+        if several := [head for head, spec in bundle.heads.items() if spec.kind == "sigmoid"]:
+            card["multi_label"] = several
+        return cls(bundle.model, version, _write(card), labels)
 
     def tell(self, precision: Mapping[str, str]) -> str:
         """The card, saying besides in which precision rows of each language are answered."""
         return _write({**json.loads(self.card), "precision": precision})
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Number of labels."""
+        return {head: len(names) for head, names in self.labels.items()}
+
+    def find_head(self, call: Call) -> str:
+        """The head whose answer `call` wants to have explained.
+
+        Raises:
+            Refusal: INVALID_ARGUMENT: there is no such head.
+        """
+        if call.head and call.head not in self.labels:
+            raise invalid("HEAD_UNKNOWN", "parameters[head]", f"the model has {', '.join(self.labels)}")
+        return call.head or next(iter(self.labels))
 
     def outputs(self, *others: TensorSpec) -> tuple[TensorSpec, ...]:
         heads = (TensorSpec(f"{head}.probabilities", "FP32", (-1, count)) for head, count in self.heads.items())

@@ -93,7 +93,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         record = self._registry.record(served)
         try:
             outputs = choose(request, served.outputs)
-            call = read_call(request, context, served, self._settings)
+            call = read_call(request, context, served, self._settings, outputs)
             rows, answer = await self._answer(request, served, call, outputs)
             computed = time.monotonic()
             response = _respond(request, served, outputs, rows, answer)

@@ -5,12 +5,16 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.inference import attribution
+from services.inference.attribution import ATTRIBUTION, Attributed, AttributingDevice, Reader
 from services.inference.blame import FAULT
+from services.inference.embedding import EMBEDDING, Embedding, describe_embedding
 from services.inference.engine import Call, Engine, Work
 from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
@@ -18,7 +22,8 @@ from services.inference.served import TRUNCATED, Answer, Identity, collect, fini
 from services.inference.tensors import Tensor
 from services.inference.tokenising import WARM, tokenise
 from services.inference.units import Unit
-from shared.bundle import PrecisionName
+from shared.bundle import HeadKind, PrecisionName
+from shared.nn.attribution import can_attribute
 from shared.nn.heads import Heads, calibrate
 from shared.nn.tokens import Tokenizer, Tokens, pack
 
@@ -44,26 +49,26 @@ class EncoderDevice:
         self.shared, self.precision = shared, precision
         self.tokenizer, self.width, self.device = shared.tokenizer, shared.width, shared.device
         self.budget = BUDGET[shared.device.type]
-        self._network = shared.networks.get(precision)
+        self.network = shared.networks.get(precision)
         (self._proven,) = shared.tokenizer.encode([WARM])
-        self._pads = bool(getattr(self._network, "pads", False))
+        self._pads = bool(getattr(self.network, "pads", False))
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
         """For each unit (payload: its tokens and its route), the probabilities of all labels of all heads, one after another."""
         packed = pack([unit.payload[0] for unit in units]).to(self.device)
-        pooled = self._network(packed)
+        pooled = self.network(packed)
         results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
-        rows_of: dict[Branch, list[int]] = {}
+        rows_of: dict[Reader, list[int]] = {}
         for row, unit in enumerate(units):
             rows_of.setdefault(unit.payload[1], []).append(row)
-        for branch, rows in rows_of.items():
-            vectors = branch.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
+        for reader, rows in rows_of.items():
+            vectors = reader.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
             for row, vector in zip(rows, finite(vectors), strict=True):
                 results[row] = vector
         return results
 
-    def proven(self, payload: "tuple[Tokens, Branch]") -> "tuple[Tokens, Branch]":
+    def proven(self, payload: tuple[Tokens, Reader]) -> tuple[Tokens, Reader]:
         return self._proven, payload[1]
 
     def padding(self, units: Sequence[Unit]) -> int:
@@ -86,11 +91,15 @@ class Branch:
     encoder: EncoderDevice
     heads: Heads
     temperature: Mapping[str, float]
+    kinds: Mapping[str, HeadKind]
 
     def classify(self, pooled: torch.Tensor) -> torch.Tensor:
         """[n, width] to [n, labels of all heads]."""
         logits = self.heads(pooled)
-        return torch.cat([calibrate(each, self.temperature.get(head, 1.0)) for head, each in logits.items()], 1)
+        calibrated = (
+            calibrate(each, self.temperature.get(head, 1.0), self.kinds[head]) for head, each in logits.items()
+        )
+        return torch.cat([*calibrated], 1)
 
 
 class TextModel:
@@ -102,33 +111,38 @@ class TextModel:
     ) -> None:
         self.name, self.version = identity.name, identity.version
         self.card = identity.tell({language: branch.encoder.precision for language, branch in branches.items()})
-        self.outputs = identity.outputs(TRUNCATED)
         self._identity, self._branches = identity, branches
         self._engine, self._tokenising = engine, tokenising
+        self._embedding = {branch: Embedding(branch) for branch in branches.values()}
+        encoders = {branch.encoder for branch in branches.values()}
+        self._attributing = {encoder: AttributingDevice(encoder) for encoder in encoders}
+        told = (ATTRIBUTION,) if all(can_attribute(encoder.network) for encoder in encoders) else ()
+        self._width = max(encoder.width for encoder in encoders)
+        self.outputs = identity.outputs(TRUNCATED, *describe_embedding(each.width for each in encoders), *told)
 
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
         began = time.monotonic()
+        embeds = EMBEDDING in call.asked
+        head = attribution.begin(self._identity, rows, call)
         sentences = read_sentences(rows, tensors)
-        work: list[Work] = []
-        places: list[int] = []
-        truncated = np.zeros(rows, np.bool_)
-        for branch, members in self._route(sentences).items():
-            for row, tokens in zip(members, await self._tokenise(branch.encoder, sentences, members), strict=True):
-                if tokens is None:
-                    sentences.errors[row] = FAULT
-                    continue
-                work.append(Work(branch.encoder, len(tokens), (tokens, branch)))
-                places.append(row)
-                truncated[row] = tokens.truncated
-        prepared = time.monotonic()
-        vectors = np.zeros((rows, self._identity.width), np.float32)
-        answer = Answer({TRUNCATED.name: truncated}, sentences.errors, preparing=prepared - began)
-        if work:
-            ticket = await self._engine.compute(work, call)
-            vectors[places] = collect(ticket, self._identity.width)
-            answer.errors |= {places[index]: FAULT for index in ticket.bad}
+        asked = await self._prepare(rows, sentences, head, embeds=embeds)
+        answer = Answer({TRUNCATED.name: asked.truncated}, sentences.errors, preparing=time.monotonic() - began)
+        labels = self._identity.width
+        vectors = np.zeros((rows, labels + (self._width if embeds else 0)), np.float32)
+        explained: dict[int, Attributed] = {}
+        if asked.work:
+            ticket = await self._engine.compute(asked.work, call)
+            if head:
+                explained = {index: each for index, each in enumerate(ticket.results) if index not in ticket.bad}
+                ticket.results = [each and each.vector for each in ticket.results]
+            vectors[asked.places] = collect(ticket, vectors.shape[1])
+            answer.errors |= {asked.places[index]: FAULT for index in ticket.bad}
             answer.waited, answer.computing = ticket.waited, ticket.computing
         answer.tensors |= self._identity.split(vectors)
+        if embeds:
+            answer.tensors[EMBEDDING] = vectors[:, labels:]
+        if head:
+            answer.tensors[ATTRIBUTION.name] = await self._describe(rows, sentences, head, asked, explained)
         return answer
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
@@ -148,6 +162,45 @@ class TextModel:
             members.setdefault(branch, []).append(row)
         return members
 
+    async def _prepare(self, rows: int, sentences: Sentences, head: str, *, embeds: bool) -> "_Asked":
+        asked = _Asked([], [], np.zeros(rows, np.bool_))
+        for branch, members in self._route(sentences).items():
+            reader = self._embedding[branch] if embeds else branch
+            for row, tokens in zip(members, await self._tokenise(branch.encoder, sentences, members), strict=True):
+                if tokens is None:
+                    sentences.errors[row] = FAULT
+                    continue
+                if head:
+                    work = self._attributing[branch.encoder].ask(tokens, reader, branch, head)
+                else:
+                    work = Work(branch.encoder, len(tokens), (tokens, reader))
+                asked.work.append(work)
+                asked.places.append(row)
+                asked.truncated[row] = tokens.truncated
+        return asked
+
+    async def _describe(
+        self, rows: int, sentences: Sentences, head: str, asked: "_Asked", explained: Mapping[int, Attributed]
+    ) -> list[bytes]:
+        """The output `attribution`; empty for rows in error. explained: by their place in `asked`."""
+        found = [b""] * rows
+        labels = self._identity.labels[head]
+        described = [
+            (
+                cast(AttributingDevice, asked.work[index].device).tokenizer,
+                sentences.texts[asked.places[index]],
+                sentences.pairs[asked.places[index]] if sentences.pairs else "",
+                result,
+            )
+            for index, result in explained.items()
+        ]
+        texts = await asyncio.get_running_loop().run_in_executor(
+            self._tokenising, attribution.describe, described, head, labels
+        )
+        for index, text in zip(explained, texts, strict=True):
+            found[asked.places[index]] = text
+        return found
+
     async def _tokenise(
         self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]
     ) -> Sequence[Tokens | None]:
@@ -158,3 +211,12 @@ class TextModel:
         return await asyncio.get_running_loop().run_in_executor(
             self._tokenising, tokenise, encoder.tokenizer, texts, pairs
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The good rows of a call: `work` for each, which row it is; and of all rows, whether they were cut."""
+
+    work: list[Work]
+    places: list[int]
+    truncated: NDArray[np.bool_]

@@ -10,7 +10,7 @@ from services.training.candidate import Answers, Floats
 from services.training.examples import Example
 from services.training.features import embed
 from shared.bundle import Bundle, PrecisionName, Route
-from shared.calibration import softmax
+from shared.calibration import sigmoid, softmax
 
 
 def answer(
@@ -33,9 +33,10 @@ def answer(
         rows = [row for row, each in enumerate(routes) if each == name]
         asked, route = [examples[row] for row in rows], spec.routes[name]
         vectors = embed(asked, encoders.find(route.encoder, store), scratch, precision=precision)
-        for head, probabilities in _classify(vectors.astype(np.float64), folder, route):
+        for head, logits in _score(vectors.astype(np.float64), folder, route):
             if head in found:
-                found[head][rows] = probabilities
+                calibrate = sigmoid if spec.heads[head].kind == "sigmoid" else softmax
+                found[head][rows] = calibrate(logits, route.temperature.get(head, 1.0))
     return Answers(labels, found, spec.thresholds)
 
 
@@ -46,15 +47,10 @@ def route_name(spec: Bundle, language: str) -> str:
     return by_lower.get(tag) or by_lower.get(tag.partition("-")[0]) or "*"
 
 
-def _classify(vectors: Floats, folder: Path, route: Route) -> list[tuple[str, Floats]]:
+def _score(vectors: Floats, folder: Path, route: Route) -> list[tuple[str, Floats]]:
+    """Of each head, logits [n, labels]."""
     from safetensors.numpy import load_file
 
     weights = load_file(folder / route.weights)
     heads = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
-    return [
-        (
-            head,
-            softmax(vectors @ weights[f"{head}.weight"].T + weights[f"{head}.bias"], route.temperature.get(head, 1.0)),
-        )
-        for head in heads
-    ]
+    return [(head, vectors @ weights[f"{head}.weight"].T + weights[f"{head}.bias"]) for head in heads]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.nn.tokens import Ids, Packed, Tokens
+from shared.nn.located import locate_characters
+from shared.nn.tokens import Ids, Located, Packed, Tokens
 
 _START, _END, _BETWEEN = "\x02", "\x03", "\x1f"
 _FACTOR, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
@@ -51,10 +52,36 @@ class NgramTokenizer:
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Tokens]:
         return [self._one(text, pair) for text, pair in zip(texts, pairs or [""] * len(texts), strict=True)]
 
+    def locate(self, text: str, pair: str = "") -> Located:
+        """Its pieces are characters, each part of every n-gram that holds it."""
+        read, truncated = self._read(text, pair)
+        pieces, of = locate_characters(text, pair, _BETWEEN, read[1:-1], _normalise)
+        parts = [
+            _part(of, start - 1, start - 1 + n)
+            for n in self._config.ngrams
+            if n <= len(read)
+            for start in range(len(read) - n + 1)
+        ]
+        return Located(Tokens(hash_ngrams(read, self._config), truncated=truncated), pieces, tuple(parts or [(0, 0)]))
+
     def _one(self, text: str, pair: str) -> Tokens:
-        whole = unicodedata.normalize("NFKC", text + _BETWEEN + pair if pair else text).lower()
-        read = _START + whole[: self._limit] + _END
-        return Tokens(hash_ngrams(read, self._config), truncated=len(whole) > self._limit)
+        read, truncated = self._read(text, pair)
+        return Tokens(hash_ngrams(read, self._config), truncated=truncated)
+
+    def _read(self, text: str, pair: str) -> tuple[str, bool]:
+        """(what n-grams are made of, whether it is not all of the text)."""
+        whole = _normalise(text + _BETWEEN + pair if pair else text)
+        return _START + whole[: self._limit] + _END, len(whole) > self._limit
+
+
+def _normalise(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def _part(of: Sequence[int], start: int, end: int) -> tuple[int, int]:
+    """The pieces that the characters from `start` up to `end` belong to; beyond the text there is none."""
+    inside = of[max(start, 0) : max(end, 0)]
+    return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
 
 def hash_ngrams(text: str, config: NgramConfig) -> Ids:

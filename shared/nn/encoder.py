@@ -38,10 +38,13 @@ class Pooled(nn.Module):
         self.pads = bool(getattr(body, "pads", False))  # it computes more than the tokens that it is given
 
     def forward(self, packed: Packed) -> Tensor:
-        hidden = self.body(packed)
+        return self.pool(self.body(packed), packed)
+
+    def pool(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """[tokens, width of the body] to [texts, width]."""
         lengths = torch.tensor(packed.lengths, device=hidden.device)
         if self.pooling == "cls":
-            return hidden[lengths.cumsum(0) - lengths]  # type: ignore[no-any-return]
+            return hidden[lengths.cumsum(0) - lengths]
         mean = torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
         if self.target is None:
             return mean

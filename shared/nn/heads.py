@@ -6,6 +6,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from shared.bundle import HeadKind
+
 
 class Heads(nn.ModuleDict):
     """One linear layer a head; `forward(pooled)` returns {head: logits [n, labels]}.
@@ -35,6 +37,7 @@ def save_heads(heads: Heads, path: Path) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in heads.state_dict().items()}, path)
 
 
-def calibrate(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Probabilities [n, labels]: softmax(logits / temperature), after Guo et al. 2017."""
-    return (logits.float() / temperature).softmax(-1)
+def calibrate(logits: Tensor, temperature: float = 1.0, kind: HeadKind = "softmax") -> Tensor:
+    """Probabilities [n, labels]: softmax(logits / temperature), after Guo et al. 2017; of a multi-label head, the sigmoid of each."""
+    scaled = logits.float() / temperature
+    return scaled.sigmoid() if kind == "sigmoid" else scaled.softmax(-1)

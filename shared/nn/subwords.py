@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from shared.nn.tokens import Tokens
+from shared.nn.tokens import Located, Tokens
 
 
 class SubwordTokenizer:
@@ -26,6 +26,14 @@ class SubwordTokenizer:
         batch = [(text, pair) if pair else text for text, pair in zip(texts, pairs, strict=True)]
         encodings = self._tokenizer.encode_batch_fast(batch)
         return [_tokens(encoding, paired=bool(pair)) for encoding, pair in zip(encodings, pairs, strict=True)]
+
+    def locate(self, text: str, pair: str = "") -> Located:
+        encoding = self._tokenizer.encode(text, pair or None)
+        places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        pieces = tuple(None if which is None else (which, start, end) for which, (start, end) in places)
+        return Located(
+            _tokens(encoding, paired=bool(pair)), pieces, tuple((at, at + 1) for at in range(len(encoding.ids)))
+        )
 
 
 def _tokens(encoding: tokenizers.Encoding, *, paired: bool) -> Tokens:

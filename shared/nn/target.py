@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from shared.nn.tokens import Tokenizer, Tokens
+from shared.nn.tokens import Located, Span, Tokenizer, Tokens
 
 _GAP = re.compile(
     r"(?<![A-Za-z0-9])|(?![A-Za-z0-9])"
@@ -27,6 +27,27 @@ class TargetTokenizer:
         marked = [self._mark(text, pair) if pair else text for text, pair in zip(texts, pairs, strict=True)]
         return self._inner.encode(marked)
 
+    def locate(self, text: str, pair: str = "") -> Located:
+        """What stands in for the name is located where the name is."""
+        if not pair:
+            return self._inner.locate(text)
+        found = self._inner.locate(self._mark(text, pair))
+        places = self._places(text, pair)
+        pieces = tuple(piece and _trace(places, piece[1], piece[2]) for piece in found.pieces)
+        return Located(found.tokens, pieces, found.parts)
+
+    def _places(self, name: str, text: str) -> list[Span]:
+        """Of every character of the marked text, where it comes from."""
+        parts = _split(name, text)
+        places: list[Span] = [(0, 0, len(name))] * len(self._token) + [(1, 0, 0)] if len(parts) == 1 else []
+        at = 0
+        for part in parts:
+            if at:
+                places += [(1, at - len(name), at)] * len(self._token)
+            places += [(1, i, i + 1) for i in range(at, at + len(part))]
+            at += len(part) + len(name)
+        return places
+
     def _mark(self, name: str, text: str) -> str:
         parts = _split(name, text)
         return self._token.join(parts) if len(parts) > 1 else f"{self._token} {text}"
@@ -43,3 +64,13 @@ def _split(name: str, text: str) -> list[str]:
     twice = _MARK * 2  # of which either neighbour takes one
     sought = _GAP.sub(twice, name)[1:-1]
     return [part.replace(_MARK, "") for part in _GAP.sub(twice, text).split(sought)]
+
+
+def _trace(places: Sequence[Span], start: int, end: int) -> Span:
+    """A stretch of the marked text, in the texts that it was made of."""
+    if start >= end:  # nothing of it: some tokenisers make tokens that stand for no character
+        return (1, 0, 0)
+    inside = places[start:end]
+    of = inside[-1][0]
+    mine = [place for place in inside if place[0] == of]
+    return (of, mine[0][1], mine[-1][2])

@@ -28,6 +28,7 @@ from shared.stream.watchdog import Watchdog
 from tests.fakes import FakeStore, arrival, means
 from tests.inference.bundles import WORDS, sentence
 from tests.inference.conftest import Running, Turning, serving, until
+from tests.inference.test_explained import told, wanting
 from tests.inference.test_picture import SPEC, publish_images
 from tests.inference.test_picture import ask as ask_images
 from tests.inference.test_server import ask, detail, refused, tensors
@@ -83,6 +84,26 @@ async def test_a_row_that_fails_by_itself_is_told_apart(poisoned: Running) -> No
         np.testing.assert_allclose(found[places], np.asarray(alone["intent.probabilities"]), atol=1e-5)
         np.testing.assert_array_equal(found[[10, 21]], 0)
     np.testing.assert_allclose(np.asarray(tensors(other)["severity.probabilities"]).sum(1), 1, atol=1e-5)
+
+
+async def test_explaining_tells_such_rows_apart_too(poisoned: Running) -> None:
+    """They have neither an attribution nor an embedding; their neighbours have what they have without them."""
+    outputs = ("row_error", "attribution", "embedding", "intent.probabilities")
+    texts = [good(1 + i % 9, i) for i in range(6)]
+    alone: dict[str, Any] = tensors(await poisoned.stub.ModelInfer(wanting(ask("intent", *texts), *outputs)))
+    mixed = ask("intent", *texts[:2], f"my {POISON}", " ", *texts[2:], POISON)
+    response = await poisoned.stub.ModelInfer(wanting(mixed, *outputs))
+    assert reasons(response) == ["", "", "MODEL_FAILED", "TEXT_EMPTY", "", "", "", "", "MODEL_FAILED"]
+    found: dict[str, Any] = tensors(response)
+    for row, place in enumerate((0, 1, 4, 5, 6, 7)):
+        one, other = told(alone, row), told(found, place)
+        assert [at[:2] for at in other["text"]] == [at[:2] for at in one["text"]]
+        assert other["lead"] == pytest.approx(one["lead"], abs=1e-3)
+        np.testing.assert_allclose(found["embedding"][place], alone["embedding"][row], atol=1e-5)
+    for place in (2, 3, 8):
+        assert found["attribution"][place] == b""
+        assert not found["embedding"][place].any()
+        assert not found["intent.probabilities"][place].any()
 
 
 async def test_who_does_not_ask_for_row_errors_is_told_the_row(poisoned: Running) -> None:

@@ -17,7 +17,7 @@ from grpc_status.rpc_status import from_call
 from protos import inference_pb2 as oip
 from services.inference.tensors import pack_bytes, unpack_bytes
 from shared.settings import Settings
-from tests.inference.bundles import sentence
+from tests.inference.bundles import WIDTH, sentence
 from tests.inference.conftest import Running, Store, Turning, serving
 
 
@@ -77,6 +77,8 @@ async def test_it_says_what_it_is(running: Running) -> None:
         ("intent.probabilities", "FP32", [-1, 3]),
         ("sentiment.probabilities", "FP32", [-1, 3]),
         ("truncated", "BOOL", [-1]),
+        ("embedding", "FP32", [-1, WIDTH]),
+        ("attribution", "BYTES", [-1]),
         ("row_error", "BYTES", [-1]),
     ]
     index = await stub.RepositoryIndex(oip.RepositoryIndexRequest())
