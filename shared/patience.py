@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.05  # seconds
-LONGEST_PAUSE = 5.0
+LONGEST_PAUSE = 2.0  # what is back must not be waited for much longer than it was away
 LOG_EVERY = 10.0
 
 _last_logged: dict[str, float] = {}
