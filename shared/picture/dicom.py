@@ -157,7 +157,7 @@ def _bits(dataset: Dataset) -> int:
 def _check_syntax(syntax: UID) -> None:
     try:
         available = get_decoder(syntax).is_available
-    except NotImplementedError:
+    except NotImplementedError:  # pydicom's word for a transfer syntax that it does not know at all
         available = False
     if not available:
         name = syntax.name if not syntax.is_private and syntax.name != str(syntax) else "a private transfer syntax"

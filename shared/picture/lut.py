@@ -7,6 +7,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi
 from shared.picture import grey
 from shared.picture.picture import Values
 
+# What pydicom and numpy raise over tables whose values contradict each other; pydicom has no error of its own for them.
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, StopIteration)
 
 
@@ -21,7 +22,7 @@ def display(stored: Values, dataset: Dataset) -> Values:
         if "WindowCenter" in dataset:
             return _sound(_window(values, dataset), values)
     except _BROKEN:
-        pass
+        pass  # the picture is shown as far as its tables can be read
     return values
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,4 +66,3 @@ def _said(board: Board, console: Console) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(timeout=_EVERY)
-        time.sleep(0)
