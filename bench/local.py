@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -46,9 +47,9 @@ class Local:
         return {**own, **self.environment}
 
     def values(self) -> dict[str, str]:
-        """`stack.env`."""
+        """`stack.env`, in which a value may be quoted for a shell."""
         lines = (self.data / "stack.env").read_text(encoding="utf-8").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+        return dict(shlex.split(line)[0].split("=", 1) for line in lines)
 
     def address(self, name: str) -> str:
         return self.values()[f"TIDEMILL_{name.upper()}"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from services.cli import health
+from services.cli import health, stack
 from services.cli.contract import contracts
 from services.cli.local import kafka, port, postgres, valkey
 from services.cli.part import Part
@@ -42,13 +42,18 @@ def _is_own(data: Path, folder: str, value: str) -> bool:
 
 
 def folders(data: Path) -> dict[str, str]:
-    """Where the stack keeps models and claimed payloads, unless the environment says otherwise."""
-    own = {
+    """Where the stack keeps models and claimed payloads, unless the environment says otherwise.
+
+    Raises:
+        Problem: TIDEMILL_BLOBS is not JSON by name.
+    """
+    named = os.environ.get("TIDEMILL_BLOBS")
+    blobs = stack.read_object("TIDEMILL_BLOBS", named) if named else {"default": str(data / "blobs")}
+    return {
         "TIDEMILL_DATA": str(data),
-        "TIDEMILL_MODELS": str(data / "models"),
-        "TIDEMILL_BLOBS": json.dumps({"default": str(data / "blobs")}),
+        "TIDEMILL_MODELS": os.environ.get("TIDEMILL_MODELS") or str(data / "models"),
+        "TIDEMILL_BLOBS": json.dumps(blobs),
     }
-    return {**own, **{name: os.environ[name] for name in ("TIDEMILL_MODELS", "TIDEMILL_BLOBS") if os.environ.get(name)}}
 
 
 def make_store(data: Path, values: Mapping[str, str]) -> None:

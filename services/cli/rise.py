@@ -35,6 +35,7 @@ async def rise(wish: Wish, crew: Crew) -> None:
     for name, value in external.items():
         crew.say(f"using {name.removeprefix(stack.PREFIX).lower()} at {place(value)}, as {name} says")
     values = {**parts.folders(wish.data), **external}
+    stack.lines(values)  # refuses what could not be written, before anything is started
     parts.make_store(wish.data, values)
     await _together(*(_serve(crew, name, values) for name in parts.SERVERS if name not in external))
     await _together(_migrate(crew, values), _provision(crew, values))
@@ -50,8 +51,7 @@ async def rise(wish: Wish, crew: Crew) -> None:
         crew.say(f"no live model for {', '.join(missing)}: not waiting for inference, which is ready once there is one")
         keepers = [keeper for keeper in keepers if keeper.part.name != "inference"]
     await crew.ready(keepers, wish.within)
-    text = "".join(f"{name}={value}\n" for name, value in sorted(values.items()))
-    stack.write(stack.env_file(wish.data), text)
+    stack.write(stack.env_file(wish.data), stack.lines(values))
 
 
 async def _serve(crew: Crew, variable: str, values: dict[str, str]) -> None:

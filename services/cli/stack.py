@@ -2,19 +2,22 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_origin
 
 import typer
+from pydantic import ValidationError
 
 from services.cli.problem import Problem
 from shared.settings import Settings
 
 DEFAULT = Path(".tidemill")
 PREFIX = "TIDEMILL_"
+_OBJECTS = tuple(name for name, field in Settings.model_fields.items() if get_origin(field.annotation) is dict)
 
 # The option that every command of a stack takes.
 Data = Annotated[
@@ -32,14 +35,23 @@ class Stack:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings with which a process of this stack would run."""
+        """The settings with which a process of this stack would run.
+
+        Raises:
+            Problem: a variable has a value that no process would take.
+        """
         known = {
             name: self.values[PREFIX + name.upper()]
             for name in Settings.model_fields
             if PREFIX + name.upper() in self.values
         }
-        blobs = json.loads(known.pop("blobs", "{}"))
-        return Settings.model_validate({**known, "blobs": blobs})
+        given = {name: read_object(PREFIX + name.upper(), known[name]) for name in _OBJECTS if name in known}
+        try:
+            return Settings.model_validate({**known, **given})
+        except ValidationError as error:
+            found = error.errors()[0]
+            named = f"{PREFIX}{str(found['loc'][0]).upper()}: " if found["loc"] else ""
+            raise Problem(f"{named}{found['msg']}, not {found['input']!r}") from error
 
     def address(self, name: str) -> str:
         """``host:port`` of a gRPC service: a domain, ``inference`` or ``feedback``.
@@ -61,18 +73,33 @@ def open_stack(data: Path = DEFAULT) -> Stack:
     return Stack(data, {**read(env_file(data)), **own})
 
 
+def read_object(variable: str, value: str) -> dict[str, Any]:
+    """What a variable says that holds JSON by name.
+
+    Raises:
+        Problem: it does not hold that.
+    """
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Problem(f'{variable} must be JSON like {{"name": ...}}, not {value!r}')
+    return found
+
+
 def env_file(data: Path) -> Path:
     return data / "stack.env"
 
 
 def read(file: Path) -> dict[str, str]:
-    """NAME=value, one a line; nothing if there is no such file.
+    """NAME=value, one a line, as `lines` makes them; nothing if there is no such file.
 
     Raises:
         Problem: it cannot be read; its folder may be a file.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except NotADirectoryError as error:
@@ -81,7 +108,20 @@ def read(file: Path) -> dict[str, str]:
         ) from error
     except OSError as error:
         raise Problem(f"{file} cannot be read: {error.strerror}") from error
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    pairs = (line.split("=", 1) for line in text.split("\n") if "=" in line)
+    return {name: shlex.split(value)[0] if value.startswith("'") else value for name, value in pairs}
+
+
+def lines(values: Mapping[str, str]) -> str:
+    """NAME=value, one a line, as `read` and a shell's `.` take it: quoted where a shell would not take a value as it is.
+
+    Raises:
+        Problem: a value has a line break, which whoever reads line by line would cut.
+    """
+    for name, value in values.items():
+        if "\n" in value:
+            raise Problem(f"{name} has a line break in it, and stack.env has one value a line: {value!r}")
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
 
 
 def write(file: Path, text: str) -> None:

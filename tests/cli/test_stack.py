@@ -1,5 +1,8 @@
 """Where a stack's parts are: stack.env, and the environment over it."""
 
+import os
+import subprocess
+
 import pytest
 
 from services.cli import parts, stack
@@ -23,6 +26,62 @@ def test_settings_come_from_stack_env(tmp_path):
     assert str(opened.settings.blobs["default"]) == "/b"
     assert opened.address("intent") == "i:2"
     assert stack.env_file(tmp_path).stat().st_mode & 0o077 == 0  # it holds passwords
+
+
+def test_a_shell_reads_what_we_read(tmp_path):
+    """Whatever the values hold, `.` in a shell and our own reader take the same; addresses stay as they are for simpler readers."""
+    values = {
+        "TIDEMILL_KAFKA": "127.0.0.1:9092",
+        "TIDEMILL_POSTGRES": "postgresql://tidemill:p=w@127.0.0.1:5432/tidemill",
+        "TIDEMILL_REDIS": "redis://127.0.0.1:6379/0",
+        "TIDEMILL_BLOBS": '{"default": "/it\'s here/$HOME/`b`"}',
+        "TIDEMILL_MODELS": "/two words/模型",
+        "TIDEMILL_DATA": "",
+    }
+    stack.write(stack.env_file(tmp_path), stack.lines(values))
+    assert stack.read(stack.env_file(tmp_path)) == values
+    shown = "set -a; . ./stack.env; exec env -0"
+    done = subprocess.run(["sh", "-c", shown], cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, check=True)
+    sourced = dict(each.split("=", 1) for each in done.stdout.decode().split("\0") if each)
+    assert {name: sourced[name] for name in values} == values
+    plain = dict(line.split("=", 1) for line in stack.env_file(tmp_path).read_text().splitlines())
+    assert [plain[name] for name in list(values)[:3]] == list(values.values())[:3]
+
+
+def test_a_stack_of_before_is_read(tmp_path):
+    """A stack.env whose JSON nobody had quoted yet, of a stack that still runs, says what it said."""
+    stack.write(stack.env_file(tmp_path), 'TIDEMILL_BLOBS={"default": "/b"}\n')
+    assert stack.read(stack.env_file(tmp_path)) == {"TIDEMILL_BLOBS": '{"default": "/b"}'}
+
+
+def test_what_a_line_cannot_hold_is_refused(tmp_path, monkeypatch):
+    """A line break in a value is a problem, but for JSON, which needs none."""
+    with pytest.raises(Problem, match="TIDEMILL_MODELS has a line break"):
+        stack.lines({"TIDEMILL_MODELS": "/a\n/b"})
+    monkeypatch.setenv("TIDEMILL_BLOBS", '{\n "a": "/b"\n}')
+    assert parts.folders(tmp_path)["TIDEMILL_BLOBS"] == '{"a": "/b"}'
+
+
+@pytest.mark.parametrize("value", ["{bad", "[]", '"a"'])
+def test_blobs_must_be_folders_by_name(tmp_path, monkeypatch, value):
+    """What is no JSON by name is said in one line, by `up` and by whoever reads settings."""
+    monkeypatch.setenv("TIDEMILL_BLOBS", value)
+    with pytest.raises(Problem, match="TIDEMILL_BLOBS must be JSON like"):
+        parts.folders(tmp_path)
+    with pytest.raises(Problem, match="TIDEMILL_BLOBS must be JSON like"):
+        _ = stack.open_stack(tmp_path).settings
+
+
+def test_a_setting_of_the_environment_that_is_json_is_read(tmp_path, monkeypatch):
+    """Who exports what the services take does not lose the commands by it."""
+    monkeypatch.setenv("TIDEMILL_CALLER_WEIGHTS", '{"ward": 4}')
+    assert stack.open_stack(tmp_path).settings.caller_weights == {"ward": 4}
+
+
+def test_a_setting_that_no_process_would_take_is_named(tmp_path):
+    """The variable and its value, in one line instead of a traceback."""
+    with pytest.raises(Problem, match=r"^TIDEMILL_PRECISION: Input should be .*'int8', not 'fp33'$"):
+        _ = stack.Stack(tmp_path, {"TIDEMILL_PRECISION": "fp33"}).settings
 
 
 def test_a_file_is_no_stack(tmp_path):
