@@ -1,7 +1,7 @@
 """A domain for tests, which needs no model: `python -m tests.echo stream|serve`; its name, and so its topics, is in ECHO_NAME.
 
 It answers with the request's own text. A request says with its text what should happen: ``reject``, ``bug``, ``hang``, ``down``,
-``slow <seconds>``, ``die`` (the process is killed while the batch is in hand, the first time).
+``until <file>`` (down until it exists), ``slow <seconds>``, ``die`` (the process is killed while the batch is in hand, the first time).
 """
 
 import asyncio
@@ -29,6 +29,8 @@ async def handle(request: intent_pb2.IntentRequest, tools: Tools) -> intent_pb2.
             await asyncio.Event().wait()
         case "down":
             raise Unavailable("inference", "the test says so")
+        case "until" if absent(rest):
+            raise Unavailable("inference", "the test says so")
         case "slow":
             await asyncio.sleep(float(rest))
         case "die" if once(rest):
@@ -45,6 +47,10 @@ def once(name: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def absent(name: str) -> bool:
+    return not Path(name).exists()
 
 
 def answer(text: str) -> intent_pb2.IntentResult:

@@ -17,6 +17,7 @@ from shared.event import Arrival
 from shared.patience import persist
 from shared.settlement.settlement import Means, WorkedOut, put_down, work_out
 from shared.store.outcome import Settled
+from shared.stream.load import weigh
 from shared.stream.watchdog import Watchdog, exit_at_once
 from shared.topic.publisher import Publisher
 from shared.topic.records import record
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MOST_BYTES = 32 * 1024 * 1024  # of payloads in a batch, and as many again that wait: images are large
+MOST_BYTES = 32 * 1024 * 1024  # of a batch, of what waits behind it, and of what Faust buffers: images are large
 HUNG = 120.0  # seconds in which a batch neither moves nor waits visibly
 
 
@@ -62,7 +63,7 @@ class Batches:
         self._end = end
         self._open = True
         self._abandoned = False
-        self._pile: list[tuple[Arrival, Any]] = []
+        self._pile: list[tuple[Arrival, Any, int]] = []  # with its bytes
         self._moved = asyncio.Event()
         self._round: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -77,7 +78,8 @@ class Batches:
         """Take (arrival, token) pairs. Returns once what waits is no more than a batch."""
         if not self._open:
             return
-        self._pile += events
+        for arrival, token in events:
+            self._pile.append((arrival, token, weigh(arrival.payload, arrival.record_key, arrival.headers)))
         if self._round is None and self._pile:
             self._round = self._start(self._rounds())
         while self._open and self._fits() < len(self._pile):
@@ -91,22 +93,22 @@ class Batches:
                 taken, self._pile = self._pile[:fits], self._pile[fits:]
                 self._moved.set()
                 telemetry.oldest.set(
-                    (datetime.now(UTC) - min(arrival.arrived_at for arrival, _ in taken)).total_seconds(),
+                    (datetime.now(UTC) - min(arrival.arrived_at for arrival, _, _ in taken)).total_seconds(),
                     {"messaging.destination.name": self._domain.requests},
                 )
-                worked = await work_out(self._domain, [arrival for arrival, _ in taken], self._means)
+                worked = await work_out(self._domain, [arrival for arrival, _, _ in taken], self._means)
                 if self._last is not None:
                     await asyncio.wait([self._last])
-                self._last = self._start(self._finish(worked, [token for _, token in taken]))
+                self._last = self._start(self._finish(worked, [token for _, token, _ in taken]))
         finally:
             self._round = None
 
     def _fits(self) -> int:
         """How many of the events that wait are the next batch: at least one, if any waits."""
-        size = 0
-        for n, (arrival, _) in enumerate(self._pile):
-            size += len(arrival.payload)
-            if n == self._most or (n and size > MOST_BYTES):
+        total = 0
+        for n, (_, _, size) in enumerate(self._pile):
+            total += size
+            if n == self._most or (n and total > MOST_BYTES):
                 return n
         return len(self._pile)
 

@@ -12,7 +12,8 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from shared.stream.batches import Batches
+from shared.stream.batches import MOST_BYTES, Batches
+from shared.stream.load import Load, weigh
 
 REVOKE_PATIENCE = 20.0  # seconds a rebalance waits for the batch in hand; far less than broker_rebalance_timeout
 
@@ -30,10 +31,14 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer with its commit decided by `finish`."""
 
+    callback: Any  # hands a message to Faust's buffers
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.finished: dict[TP, int] = {}  # the next offset to read, by partition
         self.taken: dict[TP, int] = {}  # the same of what our loop has taken
+        self.load = Load(MOST_BYTES)  # what Faust buffers for our loop
+        self._hand_on, self.callback = self.callback, self._hand_over
         self.batches: Batches | None = None  # what our loop has in hand
         self.assigned = False
 
@@ -44,6 +49,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Our loop has these messages."""
         for message in messages:
             self.taken[message.tp] = max(self.taken.get(message.tp, 0), message.offset + 1)
+            self.load.drop(message.tp, message.offset)
 
     def finish(self, messages: Iterable[Any]) -> None:
         """These messages have their outcomes stored and published. Those of an older assignment are ignored: they come again."""
@@ -60,7 +66,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
         Offsets alone do not tell: after a transaction a partition's end lies behind a marker, which no consumer is ever handed.
         """
-        if any(not topic.queue.empty() for topic in self.app.topics):
+        if self.load.full or any(not topic.queue.empty() for topic in self.app.topics):
             return True
         partitions = self.assignment()
         if any(self.taken.get(tp, 0) > self._reached(tp) for tp in partitions):
@@ -73,6 +79,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """The offset up to which everything is finished, as far as this process knows."""
         return max(self.finished.get(tp, 0), self._committed_offset[tp] or 0)
 
+    async def _hand_over(self, message: Any) -> None:
+        """Faust bounds its buffers in events alone, each of which may have megabytes."""
+        await self.load.room()
+        await self._hand_on(message)
+        if message.offset >= self.taken.get(message.tp, 0):
+            self.load.add(message.tp, message.offset, weigh(message.value, message.key, message.headers))
+
     async def wait_first(self, *awaitables: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - Faust's own signature
         """Faust races the hand-over of each record with a rebalance, in two tasks; one that cannot wait needs no race."""
         if timeout is None and len(awaitables) == 2 and self._room():
@@ -82,7 +95,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return await super().wait_first(*awaitables, timeout=timeout)
 
     def _room(self) -> bool:
-        return self.app.flow_control.is_active() and not any(topic.queue.full() for topic in self.app.topics)
+        full = self.load.full or any(topic.queue.full() for topic in self.app.topics)
+        return self.app.flow_control.is_active() and not full
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
         for tp in tps:
@@ -106,16 +120,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await self.batches.finished()
             late.cancel()
         await super().on_partitions_revoked(revoked)
-        self.finished.clear()
-        self.taken.clear()
+        self._forget()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.finished.clear()
-        self.taken.clear()
+        self._forget()
         if self.batches is not None:
             self.batches.reopen()
         await super().on_partitions_assigned(assigned, generation_id)
         self.assigned = True
+
+    def _forget(self) -> None:
+        self.finished.clear()
+        self.taken.clear()
+        self.load.clear()
 
 
 class Transport(driver.Transport):  # type: ignore[misc]

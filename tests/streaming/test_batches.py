@@ -127,6 +127,15 @@ async def test_a_batch_is_bounded_in_bytes() -> None:
     assert [len(records) for records in bench.publisher.published] == [2, 2, 1]
 
 
+async def test_headers_count_as_bytes_too() -> None:
+    """Kafka bounds a record as a whole: one may be all headers."""
+    bench = Bench(most=8)
+    large = (("note", b"x" * (12 * 1024 * 1024)),)
+    await bench.batches.take([(arrival("a", str(n), headers=large), str(n)) for n in range(5)])
+    await bench.batches.finished()
+    assert [len(records) for records in bench.publisher.published] == [2, 2, 1]
+
+
 async def test_an_abandoned_batch_and_all_behind_it_are_not_finished() -> None:
     """Nothing may finish past a batch that was given up, or its events would be committed past."""
     bench = Bench(most=2)
