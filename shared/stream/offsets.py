@@ -12,6 +12,7 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from shared.stream import lenient
 from shared.stream.batches import MOST_BYTES, Batches
 from shared.stream.load import Load, weigh
 
@@ -23,6 +24,7 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     transactions."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        lenient.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # read when it starts; there is no public way past Faust
         return consumer

@@ -1,7 +1,11 @@
 """The streamed door, as a process on real servers."""
 
+import asyncio
 import json
 import time
+
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaProducer
 
 from protos import intent_pb2
 from tests.stack import Process, Stack, headers, request, wait_until
@@ -69,6 +73,43 @@ def test_bad_records_cost_themselves_alone(stack: Stack) -> None:
         assert told["dlq.attempts"] == (b"3" if reason == "HANDLER_FAILED" else b"1")
     assert stack.count() == len(fine) + len(POISON) - 1, "the reused id has no outcome of its own"
     assert stack.rows("SELECT id FROM incidents WHERE domain = $1")[0]["id"] == "fine-0"
+
+
+def test_whatever_producers_compress_with_is_read(stack: Stack) -> None:
+    """A codec that we could not read would end every worker, again and again."""
+
+    async def send() -> None:
+        for codec in ("gzip", "snappy", "lz4", "zstd"):
+            producer = AIOKafkaProducer(bootstrap_servers=stack.settings.kafka, compression_type=codec)
+            await producer.start()
+            await producer.send_and_wait(stack.requests, request(codec * 100), headers=headers(codec))
+            await producer.stop()
+
+    asyncio.run(send())
+    with stack.run("stream"):
+        results = stack.read("results", 4)
+    assert {dict(r.headers)["ce_eventid"] for r in results} == {b"gzip", b"snappy", b"lz4", b"zstd"}
+
+
+class NotUnicode(str):
+    """A header's name as a producer in C or Go may send it."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xffn"
+
+
+def test_a_header_whose_name_is_not_utf_8_ends_no_worker(stack: Stack) -> None:
+    """Its event is one like any other, and its dead letter has the name with the strange bytes written out."""
+    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=500)
+    for name, text in (("1", "a"), ("2", "b"), ("3", "reject"), ("4", "c")):
+        strange = [] if name == "1" else [(NotUnicode("n"), b"v")]
+        producer.send(stack.requests, request(text), headers=[*headers(name), *strange], partition=0)
+    producer.close()
+    with stack.run("stream"):
+        results, [letter] = stack.read("results", 3), stack.read("dead-letters", 1)
+    assert {dict(r.headers)["ce_eventid"] for r in results} == {b"1", b"2", b"4"}
+    assert ("\\xffn", b"v") in letter.headers
+    assert (dict(letter.headers)["ce_id"], letter.value) == (b"3", request("reject"))
 
 
 def test_records_without_an_id_are_named_by_their_place(stack: Stack) -> None:
