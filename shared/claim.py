@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from shared.aside import Aside, Full
 from shared.errors import Reject, Unavailable
 
 MAX_CLAIM_BYTES = 64 * 1024 * 1024
@@ -55,15 +56,27 @@ class Store(Protocol):
 
 
 class Claims:
-    """The configured stores, by name."""
+    """The configured stores, by name.
 
-    def __init__(self, blobs: Mapping[str, Path], limit: int = MAX_CLAIM_BYTES, seconds: float = READ_SECONDS) -> None:
+    Args:
+        at_once: reads of one store, with those that nobody waits for any longer: a store that hangs is refused at once when it has
+            so many, and holds up no other.
+    """
+
+    def __init__(
+        self,
+        blobs: Mapping[str, Path],
+        limit: int = MAX_CLAIM_BYTES,
+        seconds: float = READ_SECONDS,
+        at_once: int = 8,
+    ) -> None:
         self._stores: dict[str, Store] = {name: Folder(name, folder) for name, folder in blobs.items()}
+        self._reading: dict[str, Aside[bytes]] = {name: Aside(at_once) for name in blobs}
         self._limit = limit
         self._seconds = seconds
 
     async def read(self, claim: Claim, field: str = "claim") -> bytes:
-        """The claimed bytes, whose SHA-256 has been checked. Reads in a thread, off the event loop.
+        """The claimed bytes, whose SHA-256 has been checked. Reads in a thread, off the event loop, which all callers share.
 
         Args:
             field: the claim's place in the request, for the messages.
@@ -76,7 +89,9 @@ class Claims:
         store = self._check(claim, field)
         try:
             async with asyncio.timeout(self._seconds):
-                return await asyncio.to_thread(self._read, store, claim, field)
+                return await self._reading[claim.store](lambda: self._read(store, claim, field))
+        except Full as full:
+            raise Unavailable(f"blob store {claim.store}", f"reads of it do not end: {full}") from full
         except TimeoutError as error:
             raise Unavailable(f"blob store {claim.store}", f"no answer within {self._seconds:g} s") from error
 

@@ -26,8 +26,8 @@ class Images:
 
     @classmethod
     def open(cls, settings: Settings) -> "Images":
-        # One more than there are decoders, so that the next image is at hand when one is free.
-        return cls(Claims(settings.blobs), Decoders(settings.decoders), settings.decoders + 1)
+        places = settings.decoders + 1  # so that the next image is at hand when a decoder is free
+        return cls(Claims(settings.blobs, at_once=2 * places), Decoders(settings.decoders), places)
 
     async def read(self, request: imaging_pb2.ImagingRequest, rank: int) -> Picture:
         """The request's picture; a lower `rank` goes before a higher one.

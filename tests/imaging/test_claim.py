@@ -1,5 +1,6 @@
 """The claim check: what may be named, what is refused, and what is waited for."""
 
+import asyncio
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.claim import Claims, check_key, mark
 from shared.errors import Reject, Unavailable
+from shared.patience import persist
 
 CONTENT = b"pretend that this is an image"
 
@@ -187,6 +189,28 @@ async def test_a_store_that_hangs_is_waited_for(folder: Path) -> None:
         await claims.read(Claim())
     assert found.value.what == "blob store x-rays"
     going.set()
+
+
+async def test_a_store_that_hangs_holds_up_no_other(folder: Path) -> None:
+    """However many events ask for it: soon it is refused at once, until its reads end."""
+    going, asked = threading.Event(), 0
+
+    class Hanging:
+        def read(self, key: str, limit: int) -> bytes:
+            nonlocal asked
+            asked += 1
+            going.wait(60)
+            return CONTENT
+
+    claims = Claims({"x-rays": folder, "mounted": folder}, seconds=0.3, at_once=4)
+    claims._stores["mounted"] = Hanging()
+    said = await asyncio.gather(*(claims.read(Claim(store="mounted")) for _ in range(64)), return_exceptions=True)
+    assert [each.what for each in said if isinstance(each, Unavailable)] == ["blob store mounted"] * 64
+    assert asked == 4
+    assert await claims.read(Claim()) == CONTENT
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 5) == "free"
+    going.set()
+    assert await persist(lambda: claims.read(Claim(store="mounted"))) == CONTENT
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
