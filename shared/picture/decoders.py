@@ -43,7 +43,11 @@ class Decoders:
                 it, and ``IMAGE_TOO_LARGE`` when one needs more memory than it may have.
             Unavailable: no child can be started, or it gets no processor time.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, data)
+        held = [data]
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, held)
+        finally:
+            held.clear()  # a caller who has left: its call waits in the pool's queue until a thread is free, its image need not
 
     def close(self) -> None:
         """Ends the children, after those at work have answered."""
@@ -51,7 +55,8 @@ class Decoders:
         while not self._idle.empty():
             self._idle.get().end()
 
-    def _read(self, data: bytes) -> Picture:
+    def _read(self, held: list[bytes]) -> Picture:
+        [data] = held
         for attempt in range(1, TRIES + 1):
             child = self._take(fresh=attempt > 1)
             try:

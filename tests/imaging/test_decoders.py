@@ -1,8 +1,11 @@
 """The decoders: real child processes, and what becomes of those that die."""
 
 import asyncio
+import gc
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +53,22 @@ async def test_more_images_than_children_wait_their_turn(decoders: Decoders) -> 
     """A batch of images is read by few children."""
     pictures = await asyncio.gather(*(decoders.read(samples.png(samples.grey8())) for _ in range(8)))
     assert len({picture.pixels.tobytes() for picture in pictures}) == 1
+
+
+async def test_who_leaves_takes_the_image_along(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a decoder is busy calls come and expire: their images must not gather in the queue of its thread."""
+    going = threading.Event()
+    monkeypatch.setattr(decoders, "_take", lambda fresh: going.wait(60) and Parent(Limits()))
+    inside = asyncio.ensure_future(decoders.read(samples.dicom()))
+    data = bytes(1000)
+    before = sys.getrefcount(data)
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(decoders.read(data), 0.01)
+    gc.collect()
+    assert sys.getrefcount(data) == before
+    going.set()
+    assert (await inside).facts.format == "DICOM"
 
 
 async def test_an_image_does_not_suffer_for_a_killed_child(decoders: Decoders) -> None:
