@@ -55,6 +55,8 @@ class Pile(Generic[Q, A]):
             for _, future in asked:
                 _resolve(future, error)
         finally:
+            for _, future in asked:
+                future.cancel()  # those without an answer: the round was cancelled, and nobody may wait for ever
             self._free += 1
             self._begin()
 

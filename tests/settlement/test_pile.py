@@ -44,6 +44,22 @@ async def test_a_round_is_bounded() -> None:
     assert max(sizes) == 10
 
 
+async def test_nobody_waits_for_a_round_that_was_cancelled() -> None:
+    """By whatever did that: who waited for ever would keep its room in the server for ever. The pile goes on."""
+    ends = iter([asyncio.CancelledError()])
+
+    async def answer(questions: list[int]) -> Sequence[int | Exception]:
+        for end in ends:
+            raise end
+        return questions
+
+    pile: Pile[int, int] = Pile(answer, lanes=1)
+    asked = [asyncio.ensure_future(pile(n)) for n in range(3)]
+    assert len((await asyncio.wait(asked, timeout=5))[0]) == 3
+    assert all(each.cancelled() for each in asked)
+    assert await pile(7) == 7
+
+
 async def test_what_a_round_raises_all_its_askers_get() -> None:
     """And the pile goes on."""
     failures = iter([Unavailable("postgres")])
