@@ -97,14 +97,20 @@ class Projector:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
-                left = await self._outbox.outbox(self._domain.name, older_than=LEFTOVER, limit=ROUND)
-                orphans = [each for each in left if each.key not in self._waiting and each.key not in self._in_hand]
-                if orphans:
-                    log.info("%s: publishing %d outcomes that the outbox remembers", self._domain.name, len(orphans))
-                async for batch in self._read_back(orphans):
-                    await self._deliver(batch)
+                while await self._sweep_up():
+                    pass
             except Unavailable as error:
                 complain(error)
+
+    async def _sweep_up(self) -> bool:
+        """Whether there may be more: after hours without Kafka there are very many."""
+        left = await self._outbox.outbox(self._domain.name, older_than=LEFTOVER, limit=ROUND)
+        orphans = [each for each in left if each.key not in self._waiting and each.key not in self._in_hand]
+        if orphans:
+            log.info("%s: publishing %d outcomes that the outbox remembers", self._domain.name, len(orphans))
+        async for batch in self._read_back(orphans):
+            await self._deliver(batch)
+        return bool(orphans) and len(left) == ROUND
 
     async def _read_back(self, orphans: Sequence[Outcome]) -> AsyncIterator[list[Settled]]:
         """Few at a time where they are large."""

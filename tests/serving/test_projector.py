@@ -2,22 +2,23 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
+from shared.event import Key
 from shared.serve import projector
 from shared.serve.projector import Projector
 from shared.settings import Settings
 from shared.settlement.settlement import settle
-from shared.store.outcome import Settled
+from shared.store.outcome import Outcome, Settled
 from shared.store.postgres import Store
 from shared.topic.publisher import Publisher
 from shared.topic.records import OMITTED, Record
 from tests.echo import echo
-from tests.fakes import FakeProjection, arrival, means
+from tests.fakes import FakeProjection, FakeStore, arrival, means
 from tests.stack import request
 
 TEXTS = [f"reject {number} " + "x" * 1000 for number in range(5)]
@@ -96,3 +97,40 @@ async def test_dead_letters_beyond_the_bytes_of_memory_are_published_from_the_st
         assert OMITTED not in dict(letters[str(number)].headers)
     assert letters["last"].value == b""
     assert OMITTED in dict(letters["last"].headers)
+
+
+class Remembers:
+    """An outbox of so many outcomes, after whose first sweep no other begins by the clock."""
+
+    def __init__(self, outcomes: dict[Key, Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = outcomes
+        self._monkeypatch = monkeypatch
+
+    async def outbox(self, domain: str, *, older_than: timedelta, limit: int) -> list[Outcome]:
+        self._monkeypatch.setattr(projector, "SWEEP_EVERY", 3600.0)
+        return list(self.left.values())[:limit]
+
+    async def published(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            del self.left[key]
+
+    async def request_of(self, key: Key) -> bytes | None:
+        return None
+
+
+async def test_a_sweep_goes_on_until_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours without Kafka leave far more than one round, and new outcomes come faster than one round in two seconds."""
+    monkeypatch.setattr(projector, "ROUND", 16)
+    store, domain, kafka = FakeStore(), echo("intent"), Away()
+    kafka.back.set()
+    await settle(domain, [arrival("a", str(number)) for number in range(50)], means(store))
+    remembers = Remembers(dict(store.rows), monkeypatch)
+    working = asyncio.ensure_future(Projector(domain, remembers, FakeProjection(), kafka).work())
+    try:
+        await until(kafka, 50)
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+    assert {dict(each.headers)["ce_eventid"] for each in kafka.delivered} == {b"%d" % number for number in range(50)}
+    assert len(kafka.delivered) == 50
