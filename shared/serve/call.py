@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from protos import event_pb2
 from shared.domain import Domain
 from shared.errors import Reject, Reused
-from shared.event import MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, check_name
+from shared.event import MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, check_name
 from shared.settlement.conclusion import dead_letter
 from shared.store.outcome import Outcome, Settled
 from shared.topic import cloudevents
@@ -32,7 +32,7 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
     check_name("event.caller", caller)
     moment = _time(event) if event.HasField("time") else None
     key = Key(domain.name, event.source or domain.requests, event.id or new_id())
-    subject = event.subject or domain.order(request)
+    subject = event.subject or _order(domain, request)
     payload = request.SerializeToString()
     headers = cloudevents.headers(
         key.source, key.id, request.DESCRIPTOR.full_name, PROTOBUF, subject=subject, time=moment, caller=caller
@@ -52,6 +52,12 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
         message=request if len(payload) <= MAX_PAYLOAD_BYTES else None,
         deadline=deadline,
     )
+
+
+def _order(domain: Domain, request: Message) -> str:
+    """What keeps the event's order. Nothing where it is too long for a name: its dead letter needs the room for the payload itself."""
+    order = domain.order(request)
+    return order if len(order.encode()) <= MAX_NAME_BYTES else ""
 
 
 def new_id() -> str:

@@ -66,6 +66,16 @@ def test_a_dead_letter_is_stored_and_named(stack: Stack, client: Client) -> None
     assert dict(letter.headers)["dlq.reason"] == b"TEXT_REFUSED"
 
 
+def test_a_dead_letter_keeps_a_large_payload(stack: Stack, client: Client) -> None:
+    """What should have kept the event's order, and is no name, is not written beside it a second and a third time."""
+    asked = intent_pb2.IntentRequest(text="reject", conversation="c" * 7_000_000)
+    with refused(Code.INVALID_ARGUMENT):
+        client.unary("Classify", intent_pb2.IntentCall(event=event_pb2.Event(id="1"), request=asked))
+    [letter] = stack.read("dead-letters", 1)
+    assert letter.value == asked.SerializeToString()
+    assert (letter.key, "ce_subject" in dict(letter.headers)) == (None, False)
+
+
 def test_a_bug_says_nothing_of_itself(server: Process, client: Client) -> None:
     """INTERNAL, and neither the caller nor the log sees the exception's text."""
     with pytest.raises(grpc.RpcError) as raised:
