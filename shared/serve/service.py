@@ -47,6 +47,9 @@ class Service:
         self._settings = settings
         self._custody = Custody(domain)
         self._stopping = asyncio.Event()
+        self._entrance = (
+            asyncio.Lock()
+        )  # of streams: what waits before it waits as its bytes, not decoded and encoded again besides
 
     def open(self, means: Means, tally: Tally, projector: Projector) -> None:
         """From now on calls are answered; before, they are told that we start."""
@@ -119,7 +122,8 @@ class Service:
         """Replies in the order of the calls. A call is read once the one before it is in hand."""
 
         async def let_in(data: bytes) -> Awaitable[Message]:
-            replies = await self._begin([self._parse(self._domain.call, data)], context, patient=True)
+            async with self._entrance:
+                replies = await self._begin([self._parse(self._domain.call, data)], context, patient=True)
             return _first(replies)
 
         try:

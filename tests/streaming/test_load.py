@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from shared.stream.load import Load
 from tests.stack import Process, Stack, headers, request, wait_until
 
-EVENTS, SIZE = 100, 4_000_000
+SIZE = 4_000_000
 MOST = 350  # MiB: a worker that kept all of them in memory would have 500
 
 
@@ -46,25 +46,40 @@ async def test_what_is_skipped_falls_away_with_the_next() -> None:
 
 def test_a_backlog_of_large_events_waits_in_the_topic(stack: Stack) -> None:
     """Behind an event that waits for something that is down memory takes a few of them; later every one has its outcome."""
-    asyncio.run(send_large(stack))
+    asyncio.run(send_large(stack, 100))
     with stack.run("stream") as worker:
         wait_until(lambda: "waiting for inference" in worker.said(), "the first event waits")
         wait_until(lambda: settled(worker), "it reads no further")
         assert megabytes(worker) < MOST
         stack.folder.joinpath("up").touch()
-        wait_until(lambda: stack.count() == EVENTS + 1, "every event has its outcome")
+        wait_until(lambda: stack.count() == 101, "every event has its outcome")
         assert megabytes(worker) < 2 * MOST
 
 
-async def send_large(stack: Stack) -> None:
+def test_a_rebalance_finds_a_worker_that_is_full(stack: Stack) -> None:
+    """It reads no further, and yet gives its partitions up: nothing is lost, and nothing stands still."""
+    asyncio.run(send_large(stack, 40))
+    with stack.run("stream", "a") as worker:
+        wait_until(lambda: "waiting for inference" in worker.said(), "the first event waits")
+        wait_until(lambda: settled(worker), "it reads no further")
+        with stack.run("stream", "b") as other:
+            other.await_serving()
+            stack.folder.joinpath("up").touch()
+            wait_until(lambda: stack.count() == 41, "every event has its outcome")
+            wait_until(lambda: sum(stack.committed().values()) == 41, "everything is committed")
+            assert stack.unfinished_but_committed() == []
+        assert worker.popen.poll() is None
+
+
+async def send_large(stack: Stack, number: int) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=stack.settings.kafka, max_request_size=2 * SIZE)
     await producer.start()
     try:
         first = request(f"until {stack.folder / 'up'}")
         await producer.send_and_wait(stack.requests, first, headers=headers("first"), partition=0)
         large = request(f"reject {'x' * SIZE}")
-        for n in range(EVENTS):
-            await producer.send_and_wait(stack.requests, large, headers=headers(str(n)), partition=0)
+        for n in range(number):
+            await producer.send_and_wait(stack.requests, large, headers=headers(str(n)), partition=n % 2)
     finally:
         await producer.stop()
 
