@@ -77,8 +77,8 @@ class Engine:
         """Returns when every row has its result, or is known to be one that the model fails on.
 
         Raises:
-            Refusal: RESOURCE_EXHAUSTED, at once: too much waits before them to make the deadline; DEADLINE_EXCEEDED, at once where they
-                could not make it alone, when a row's turn comes too late, or at the deadline; INTERNAL: a device failed.
+            Refusal: RESOURCE_EXHAUSTED, at once: too much waits before them to make the deadline; DEADLINE_EXCEEDED, at once where it has
+                passed or they could not make it alone, when a row's turn comes too late, or at the deadline; INTERNAL: a device failed.
         """
         ticket = Ticket(self._loop.create_future(), [None] * len(rows), len(rows), call.model, time.monotonic())
         units = [
@@ -100,6 +100,8 @@ class Engine:
         return ticket
 
     def _admit(self, units: Sequence[Unit], seconds: float) -> None:
+        if seconds <= 0:  # which says nothing of how long they would take
+            raise refusal.expired()
         before, own = self._scheduler.foresee(units)
         if own > seconds:
             self._scheduler.doubt(units)
@@ -134,12 +136,19 @@ class Engine:
         return True
 
     def _next(self) -> Batch | None:
-        """Waits for rows; None: the engine stops and nothing is left to do."""
+        """Waits for rows; None: the engine stops and nothing is left to do.
+
+        Callers leave on the event loop, which drops their rows a turn later: what was taken meanwhile would be learned from as if it had
+        been computed, in no time at all.
+        """
         with self._work:
             while True:
                 batch = self._scheduler.take(time.monotonic())
-                if batch is not None or self._stopping:
-                    return batch
+                if batch is not None:
+                    wanted = [unit for unit in batch.units if not unit.owner.done.done()]
+                    return Batch(batch.lane, wanted, batch.shed)
+                if self._stopping:
+                    return None
                 self._work.wait()
 
     def _deliver(self, batch: Batch, verdict: Verdict, seconds: float) -> None:

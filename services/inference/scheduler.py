@@ -25,7 +25,7 @@ _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
 class Scheduler:
-    """Holds what `Gate` lets in, so it needs no limit of its own."""
+    """Holds what `Admission` lets in, so it needs no limit of its own."""
 
     def __init__(self, weights: Mapping[str, float] = _NO_WEIGHTS) -> None:
         """weights: caller -> its share of the device beside others'; 1 where there is none."""

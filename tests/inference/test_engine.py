@@ -128,6 +128,33 @@ async def test_a_caller_who_leaves_takes_its_rows_along(engine: Engine) -> None:
     assert device.batches == [[1]]
 
 
+async def test_callers_who_left_teach_nothing_about_how_long_a_pass_takes(engine: Engine) -> None:
+    """Their rows may be taken before the event loop drops them: they are not computed, which takes no time."""
+    device = Device()
+    busy = asyncio.ensure_future(engine.compute(work(device, 1), call()))
+    await started(device)
+    leaving = asyncio.ensure_future(engine.compute(work(device, *range(10)), call()))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    device.hold.set()
+    keep_the_loop_busy(lambda: engine.waiting == 0)
+    await asyncio.gather(busy, leaving, return_exceptions=True)
+    assert device.batches == [[1]]
+    assert engine._scheduler._pace(device).passes == 1
+
+
+async def test_a_deadline_that_has_passed_is_not_put_down_to_the_device(engine: Engine) -> None:
+    """While the rows were prepared, say: what they would take has nothing to do with it, and is no less believed for it."""
+    device = Device()
+    for _ in range(10):
+        engine._scheduler.learn(device, 100, 1.0)
+    with pytest.raises(Refusal) as caught:
+        await engine.compute(work(device, 1), call(-0.01))
+    assert caught.value.reason == "DEADLINE_EXCEEDED"
+    assert engine._scheduler._pace(device).trust == 1
+    assert engine.waiting == 0
+
+
 async def test_a_device_that_was_slow_is_asked_again(engine: Engine) -> None:
     """Refused for what they alone would take, as if the machine were still busy elsewhere; it ends without other callers' help."""
     device = Device()
