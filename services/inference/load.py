@@ -48,7 +48,9 @@ class Loader:
             return self._build(folder, spec, version)
         except BundleError:
             raise
-        except Exception as error:  # safetensors and tokenizers have errors of their own, right below Exception: no list holds them all
+        except (
+            BaseException
+        ) as error:  # safetensors and tokenizers have their own; a panic of their Rust is no Exception
             raise BundleError(f"{folder}: what it holds does not fit its {bundles.SPEC}: {error}") from error
 
     def release(self) -> None:

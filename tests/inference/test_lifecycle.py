@@ -18,6 +18,7 @@ from services.inference.load import Loader
 from services.inference.tensors import pack_bytes
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, Head, Route, publish
+from shared.nn.subwords import SubwordTokenizer
 from shared.settings import Settings
 from tests.inference.bundles import publish_encoder, publish_text, sentence
 from tests.inference.conftest import INTENT, Running, Store, Turning, serving, until
@@ -140,6 +141,26 @@ def publish_broken_encoder(store: Store) -> str:
     shutil.copytree(good, folder)
     (folder / "tokenizer.json").write_text('{"model": "none"}')
     return publish(folder, bundles.load(good, Encoder), store.place)[0].name
+
+
+async def test_a_panic_while_loading_costs_that_version_alone(
+    running: Running, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tokenizers' Rust raises then is no Exception: it would end the process with all its models."""
+
+    class Panic(BaseException):
+        pass
+
+    def fail(*_: object) -> None:
+        raise Panic("range end index 1 out of range")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SubwordTokenizer, "encode", fail)
+        encoder = publish_encoder(store.scratch, store.place, 10)
+        running.ledger.point("intent", "v2", publish_next(store, "v2", 10, encoder))
+        await until(lambda: bool(running.registry.models["intent"].trouble) or running.lifecycle.done())
+    assert not running.lifecycle.done()
+    assert (await running.stub.ModelInfer(ask(["my card"]))).model_version == "v1"
 
 
 async def test_a_new_model_joins_while_others_serve(store: Store) -> None:
