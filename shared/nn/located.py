@@ -1,7 +1,7 @@
 """Where characters come from, once a text was normalised; and what tokens say of the pieces of a text."""
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from shared.nn.tokens import Located, Span
 
@@ -30,10 +30,15 @@ def locate_characters(
     return tuple(pieces), of[: len(read)]
 
 
-def _clusters(text: str) -> list[tuple[int, int]]:
-    """Characters, each with the marks that follow it: what normalising joins."""
-    starts = [i for i, character in enumerate(text) if not i or not _joins(character)]
-    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+def _clusters(text: str) -> Iterator[tuple[int, int]]:
+    """Characters, each with the marks that follow it: what normalising joins. As far as they are asked for: texts may be long."""
+    start = 0
+    for i in range(1, len(text)):
+        if not _joins(text[i]):
+            yield start, i
+            start = i
+    if text:
+        yield start, len(text)
 
 
 def _joins(character: str) -> bool:

@@ -32,19 +32,22 @@ class TargetTokenizer:
         if not pair:
             return self._inner.locate(text)
         found = self._inner.locate(self._mark(text, pair))
-        places = self._places(text, pair)
+        places = self._places(text, pair, max((piece[2] for piece in found.pieces if piece), default=0))
         pieces = tuple(piece and _trace(places, piece[1], piece[2]) for piece in found.pieces)
         return Located(found.tokens, pieces, found.parts)
 
-    def _places(self, name: str, text: str) -> list[Span]:
-        """Of every character of the marked text, where it comes from."""
+    def _places(self, name: str, text: str, end: int) -> list[Span]:
+        """Of every character of the marked text, where it comes from; up to `end`, for most of a long text is cut off."""
         parts = _split(name, text)
         places: list[Span] = [(0, 0, len(name))] * len(self._token) + [(1, 0, 0)] if len(parts) == 1 else []
         at = 0
         for part in parts:
             if at:
                 places += [(1, at - len(name), at)] * len(self._token)
-            places += [(1, i, i + 1) for i in range(at, at + len(part))]
+            left = max(end - len(places), 0)
+            places += [(1, i, i + 1) for i in range(at, at + min(len(part), left))]
+            if left <= len(part):
+                break
             at += len(part) + len(name)
         return places
 

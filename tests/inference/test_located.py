@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.nn import located
 from shared.nn.charngram import NgramConfig, NgramTokenizer
 from shared.nn.located import gather
 from shared.nn.subwords import SubwordTokenizer
@@ -70,6 +71,19 @@ def test_a_name_that_was_replaced_is_where_it_was(tmp_path: Path) -> None:
     assert list(pieces) == [(1, 0, 3), (1, 4, 13), (1, 14, 16), (1, 17, 21), (1, 21, 22), (1, 23, 32)]
     pieces, _ = gather(marked.locate("Acme", "my card"), [1.0] * 5)
     assert list(pieces) == [(0, 0, 4), (1, 0, 2), (1, 3, 7)]
+
+
+def test_what_is_cut_off_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a text as long as any that is taken, a request of many rows would hold up everyone for a second."""
+    seen: list[str] = []
+    monkeypatch.setattr(located, "_joins", lambda character: bool(seen.append(character)))
+    text = "my card " * 4096
+    found = NgramTokenizer(NgramConfig(64, 8), 24).locate(text)
+    assert found.pieces == tuple((0, i, i + 1) for i in range(24))
+    assert len(seen) < 30
+    marked = TargetTokenizer(NgramTokenizer(NgramConfig(64, 8), 24), "\ue000")
+    assert len(marked._places("card", text, 24)) == 24
+    assert found.tokens.truncated
 
 
 def test_characters_are_where_they_were_before_normalising() -> None:
