@@ -1,6 +1,7 @@
 """Which tokens spoke for the label that won: an output of text classifiers that is computed for those who ask for it."""
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from shared.nn.tokens import Tokenizer, Tokens, pack
 
 if TYPE_CHECKING:
     from services.inference.text import Branch, EncoderDevice
+
+log = logging.getLogger(__name__)
 
 ATTRIBUTION = TensorSpec("attribution", "BYTES", optional=True)
 MAX_ROWS = 128  # a call: describing one takes a tenth of a millisecond that nobody else has Python in
@@ -113,11 +116,19 @@ def begin(identity: Identity, rows: int, call: Call) -> str:
     return identity.find_head(call)
 
 
-def describe(rows: Sequence[tuple[Tokenizer, str, str, Attributed]], head: str, labels: Sequence[str]) -> list[bytes]:
-    """The output's elements: JSON, UTF-8."""
-    found = (_describe(tokenizer, text, pair, answer) for tokenizer, text, pair, answer in rows)
-    named = ({"head": head, "label": labels[row[3].label], **each} for row, each in zip(rows, found, strict=True))
-    return [json.dumps(each, ensure_ascii=False, allow_nan=False).encode() for each in named]
+def describe(
+    rows: Sequence[tuple[Tokenizer, str, str, Attributed]], head: str, labels: Sequence[str]
+) -> list[bytes | None]:
+    """The output's elements: JSON, UTF-8. None for a row that this fails on."""
+    found: list[bytes | None] = []
+    for tokenizer, text, pair, answer in rows:
+        try:
+            told = {"head": head, "label": labels[answer.label], **_describe(tokenizer, text, pair, answer)}
+            found.append(json.dumps(told, ensure_ascii=False, allow_nan=False).encode())
+        except BaseException:  # a panic of tokenizers' Rust is no Exception: it would end the call without an answer
+            log.exception("tokens that were computed cannot be located in their text")
+            found.append(None)
+    return found
 
 
 def _describe(tokenizer: Tokenizer, text: str, pair: str, answer: Attributed) -> dict[str, object]:

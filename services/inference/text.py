@@ -16,6 +16,7 @@ from services.inference.attribution import ATTRIBUTION, Attributed, AttributingD
 from services.inference.blame import FAULT
 from services.inference.embedding import EMBEDDING, Embedding, describe_embedding
 from services.inference.engine import Call, Engine, Work
+from services.inference.passes import Ticket
 from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
 from services.inference.served import TRUNCATED, Answer, Identity, collect, finite
@@ -129,12 +130,11 @@ class TextModel:
         answer = Answer({TRUNCATED.name: asked.truncated}, sentences.errors, preparing=time.monotonic() - began)
         labels = self._identity.width
         vectors = np.zeros((rows, labels + (self._width if embeds else 0)), np.float32)
-        explained: dict[int, Attributed] = {}
+        described = [b""] * rows
         if asked.work:
             ticket = await self._engine.compute(asked.work, call)
             if head:
-                explained = {index: each for index, each in enumerate(ticket.results) if index not in ticket.bad}
-                ticket.results = [each and each.vector for each in ticket.results]
+                await self._describe(sentences, head, asked, ticket, described)
             vectors[asked.places] = collect(ticket, vectors.shape[1])
             answer.errors |= {asked.places[index]: FAULT for index in ticket.bad}
             answer.waited, answer.computing = ticket.waited, ticket.computing
@@ -142,7 +142,7 @@ class TextModel:
         if embeds:
             answer.tensors[EMBEDDING] = vectors[:, labels:]
         if head:
-            answer.tensors[ATTRIBUTION.name] = await self._describe(rows, sentences, head, asked, explained)
+            answer.tensors[ATTRIBUTION.name] = described
         return answer
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
@@ -180,12 +180,12 @@ class TextModel:
         return asked
 
     async def _describe(
-        self, rows: int, sentences: Sentences, head: str, asked: "_Asked", explained: Mapping[int, Attributed]
-    ) -> list[bytes]:
-        """The output `attribution`; empty for rows in error. explained: by their place in `asked`."""
-        found = [b""] * rows
-        labels = self._identity.labels[head]
-        described = [
+        self, sentences: Sentences, head: str, asked: "_Asked", ticket: Ticket, described: list[bytes]
+    ) -> None:
+        """Fills in `described`, the output; rows that this fails on are bad too. Leaves vectors as the ticket's results."""
+        explained: dict[int, Attributed] = {i: each for i, each in enumerate(ticket.results) if i not in ticket.bad}
+        ticket.results = [each and each.vector for each in ticket.results]
+        rows = [
             (
                 cast(AttributingDevice, asked.work[index].device).tokenizer,
                 sentences.texts[asked.places[index]],
@@ -195,11 +195,13 @@ class TextModel:
             for index, result in explained.items()
         ]
         texts = await asyncio.get_running_loop().run_in_executor(
-            self._tokenising, attribution.describe, described, head, labels
+            self._tokenising, attribution.describe, rows, head, self._identity.labels[head]
         )
         for index, text in zip(explained, texts, strict=True):
-            found[asked.places[index]] = text
-        return found
+            if text is None:
+                ticket.bad.add(index)
+            else:
+                described[asked.places[index]] = text
 
     async def _tokenise(
         self, encoder: EncoderDevice, sentences: Sentences, rows: Sequence[int]

@@ -176,6 +176,34 @@ async def test_a_text_that_the_tokeniser_fails_on_is_told_apart(
     assert "secret" not in error.details()
 
 
+async def test_a_text_whose_tokens_cannot_be_located_is_told_apart(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panic there would otherwise leave the call without any answer; the other rows have theirs."""
+
+    class Panic(BaseException):
+        pass
+
+    locate = SubwordTokenizer.locate
+
+    def fail(self: SubwordTokenizer, text: str, pair: str = "") -> Any:
+        if POISON in text:
+            raise Panic("secret")
+        return locate(self, text, pair)
+
+    monkeypatch.setattr(SubwordTokenizer, "locate", fail)
+    request = ask("intent", "my card", POISON, " ", "the bank")
+    response = await running.stub.ModelInfer(
+        wanting(request, "row_error", "attribution", "intent.probabilities"), timeout=30
+    )
+    assert reasons(response) == ["", "MODEL_FAILED", "TEXT_EMPTY", ""]
+    found: dict[str, Any] = tensors(response)
+    assert [bool(each) for each in found["attribution"]] == [True, False, False, True]
+    np.testing.assert_allclose(found["intent.probabilities"].sum(1), [1, 0, 0, 1], atol=1e-5)
+    error = await refused(running.stub.ModelInfer(wanting(ask("intent", POISON), "attribution"), timeout=30))
+    assert error.details().startswith("MODEL_FAILED: row 0: ")
+
+
 @pytest.fixture
 async def seeing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     """An image classifier whose answer to white images is NaN."""
