@@ -30,7 +30,8 @@ from shared.nn.tokens import Tokenizer, Tokens, pack
 
 # Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait.
 BUDGET = {"cpu": 1024, "cuda": 32_768}
-SHORT = 512  # characters of a request that are tokenised on the event loop, in less time than it takes to hand them to a thread
+# Characters and texts of a request that are tokenised on the event loop: handing them to a thread takes about as long.
+SHORT, FEW = 512, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +209,7 @@ class TextModel:
     ) -> Sequence[Tokens | None]:
         texts = [sentences.texts[row] for row in rows]
         pairs = [sentences.pairs[row] for row in rows] if sentences.pairs is not None else None
-        if sum(map(len, texts)) + sum(map(len, pairs or ())) <= SHORT:
+        if len(texts) <= FEW and sum(map(len, texts)) + sum(map(len, pairs or ())) <= SHORT:
             return tokenise(encoder.tokenizer, texts, pairs)
         return await asyncio.get_running_loop().run_in_executor(
             self._tokenising, tokenise, encoder.tokenizer, texts, pairs

@@ -1,4 +1,4 @@
-"""Texts to tokens, in a thread of its own kind: a text that the tokeniser fails on costs the others nothing."""
+"""Texts to tokens: a text that the tokeniser fails on costs the others nothing."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,7 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | 
     """
     try:
         return tokenizer.encode(texts, pairs)
-    except (
-        BaseException
-    ):  # a panic of tokenizers' Rust is no Exception; in this thread nothing else is raised that is none
+    except BaseException:  # a panic of tokenizers' Rust is no Exception; nothing else is raised here that is none
         log.exception("tokenising %d texts failed; trying them one by one", len(texts))
     if _try(tokenizer, WARM, None) is None:
         raise RuntimeError("the tokeniser fails on any text")

@@ -1,4 +1,4 @@
-"""Which precision serves: what all live models allow, the fastest of it here, or what the deployment asks for."""
+"""Which precision serves a model: what it allows, the fastest of it here, or what the deployment asks for."""
 
 import json
 import logging
