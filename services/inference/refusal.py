@@ -79,7 +79,9 @@ def overloaded(retry_after: float) -> Refusal:
 
 def broken() -> Refusal:
     return Refusal(
-        grpc.StatusCode.INTERNAL, "COMPUTE_FAILED", "the model failed on these rows; the server's log says why"
+        grpc.StatusCode.INTERNAL,
+        "COMPUTE_FAILED",
+        "the device failed, also on a row that it had answered before; the server's log says why",
     )
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from protos import inference_pb2 as oip
 from services.inference.engine import Engine
 from services.inference.load import Loader
+from services.inference.served import Served
 from services.inference.tensors import pack_bytes
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, Head, Route, publish
@@ -35,10 +36,20 @@ def publish_next(store: Store, version: str, seed: int, encoder: str = "") -> st
     return publish_text(store.scratch, store.place, "intent", version, {"*": encoder or store.encoder}, INTENT, seed)
 
 
-async def test_the_thread_that_loads_ends(running: Running) -> None:
+async def test_the_thread_that_loads_ends(running: Running, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that computed and stays keeps a team of OpenMP's workers, beside which the device's would no longer spin."""
-    assert running.registry.live()
-    await until(lambda: not [each for each in threading.enumerate() if each.name.startswith("apart")])
+    load, threads = Loader.load, list[threading.Thread]()
+
+    def watch(self: Loader, *arguments: str) -> Served:
+        threads.append(threading.current_thread())
+        return load(self, *arguments)
+
+    monkeypatch.setattr(Loader, "load", watch)
+    running.ledger.point("intent", "v2", publish_next(store, "v2", 11))
+    await running.until_live("intent", "v2")
+    (thread,) = threads
+    assert thread is not threading.main_thread()
+    await until(lambda: not thread.is_alive())
 
 
 async def test_a_swap_under_load_fails_no_call(running: Running, store: Store) -> None:
@@ -72,6 +83,10 @@ async def test_the_version_before_stays_warm_and_older_ones_go(running: Running,
     running.ledger.point("intent", "v2", second)
     await running.until_live("intent", "v2")
     assert (await running.stub.ModelInfer(ask(["refund"], "v1"))).model_version == "v1"
+    explained = ask(["refund"], "v2")
+    for output in ("attribution", "embedding"):
+        explained.outputs.add(name=output)
+    await running.stub.ModelInfer(explained)
     encoder = weakref.ref(running.registry.find("intent")._branches["*"].encoder)  # type: ignore[attr-defined]
     for version, seed in (("v3", 12), ("v4", 13)):
         running.ledger.point("intent", version, publish_next(store, version, seed))
