@@ -45,9 +45,12 @@ async def _read(
     try:
         while not stopping.is_set():
             coming = asyncio.ensure_future(anext(messages))
-            await asyncio.wait([stopped, coming], return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait([stopped, coming], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not coming.done():
+                    coming.cancel()
             if not coming.done():
-                coming.cancel()
                 return
             await window.put(await _begin(coming.result(), let_in))
     except StopAsyncIteration:

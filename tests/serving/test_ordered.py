@@ -1,7 +1,9 @@
 """Answering a stream concurrently, in order."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -126,3 +128,33 @@ async def test_what_is_not_let_in_comes_at_its_place() -> None:
     assert [await anext(answers) for _ in range(2)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         await anext(answers)
+
+
+async def test_who_goes_away_leaves_nothing_behind() -> None:
+    """Neither a task that waits for a message that nobody wants, nor a complaint in the log when the messages end."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    others, ended = asyncio.all_tasks(), asyncio.Event()
+
+    async def silent() -> AsyncIterator[int]:
+        yield 1
+        await ended.wait()
+
+    async def answer(n: int) -> int:
+        return n
+
+    async def listen() -> None:
+        async for _ in in_order(silent(), at_once(answer), 4, asyncio.Event()):
+            await asyncio.Event().wait()
+
+    listening = asyncio.ensure_future(listen())
+    await asyncio.sleep(0.01)
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == others
+    ended.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert complaints == []
