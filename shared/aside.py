@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Full(Exception):  # noqa: N818 - a state
-    """As much is under way as may be, whoever still waits for it."""
+    """As much is under way as may or can be, whoever still waits for it."""
 
 
 class Aside(Generic[T]):
@@ -29,7 +29,7 @@ class Aside(Generic[T]):
     async def __call__(self, work: Callable[[], T]) -> T:
         """
         Raises:
-            Full: at once.
+            Full: at once; also where the machine has no thread left.
             whatever `work` raises.
         """
         if self._under_way >= self._most:
@@ -50,6 +50,9 @@ class Aside(Generic[T]):
             with suppress(RuntimeError):  # the loop has been closed meanwhile
                 loop.call_soon_threadsafe(end, *told)
 
+        try:
+            threading.Thread(target=run, name="aside", daemon=True).start()
+        except RuntimeError as error:
+            raise Full(str(error)) from error
         self._under_way += 1
-        threading.Thread(target=run, name="aside", daemon=True).start()
         return await answer

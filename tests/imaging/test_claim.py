@@ -213,6 +213,20 @@ async def test_a_store_that_hangs_holds_up_no_other(folder: Path) -> None:
     assert await persist(lambda: claims.read(Claim(store="mounted"))) == CONTENT
 
 
+async def test_a_machine_without_threads_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as that lasts, and no longer."""
+    claims = Claims({"x-rays": folder}, at_once=1)
+
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(Unavailable, match="can't start new thread"):
+            await claims.read(Claim())
+    assert await claims.read(Claim()) == CONTENT
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 async def test_a_file_that_we_may_not_read_is_waited_for(folder: Path) -> None:
     """That is for the operator to mend, not for the producer."""
