@@ -16,7 +16,7 @@ from services.training.bounds import Bound
 from services.training.candidate import Answers, Floats
 from services.training.case import Case, Criterion, Policy, Report
 from services.training.verdict import Verdict, fail_if, missing, non_inferior, points, superior, worst
-from services.training.vocabulary import approved, keeps_heads, new_classes
+from services.training.vocabulary import approved, keeps_classes, keeps_heads, new_classes
 from shared.calibration import binned_error, brier_scores, ece, noise
 
 
@@ -27,7 +27,7 @@ def examine(case: Case, policy: Policy | None = None) -> Report:
     known = [row for row, item in enumerate(case.items) if not item.judged]
     criteria = [keeps_heads(case), _beats_baseline(case, known)]
     if case.live is not None:
-        criteria.append(_changed(case))
+        criteria += [keeps_classes(case), _changed(case)]
         criteria.append(_no_worse("overall", case, case.live, known, policy.margin))
         criteria += _slices(case, case.live, known, policy)
         criteria += _classes(case, case.live, known, policy)
@@ -183,15 +183,21 @@ def _follows(case: Case, policy: Policy) -> Criterion:
     """On judgements held out from training, the candidate follows people more often than the live model does.
 
     People correct what is wrong, so these items are no sample of all events: they show that the corrections were learned, and say
-    nothing of overall quality, which the other criteria judge on items that nobody chose.
+    nothing of overall quality, which the other criteria judge on items that nobody chose. What was sent and corrected several times is
+    one case, which a model gains or loses once.
     """
     rows = [row for row, item in enumerate(case.items) if item.judged]
     reference = case.live or case.baseline
-    difference = _right(case, case.candidate, rows) - _right(case, reference, rows)
-    gains, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    names, member = np.unique(np.array([case.items[row].entity for row in rows], str), return_inverse=True)
+    gained = _right(case, case.candidate, rows) - _right(case, reference, rows)
+    difference = np.bincount(member, gained, minlength=len(names))
+    gains, losses = int((difference > 1e-9).sum()), int((difference < -1e-9).sum())
     chance = bounds.sign_test(gains, losses) if rows else 1.0
-    figures = {"held_out": len(rows), "gains": gains, "losses": losses, "p": chance}
-    detail = f"of {len(rows)} held-out judgements the candidate gets {gains} right that the live model got wrong, and loses {losses}"
+    figures = {"held_out": len(rows), "cases": len(names), "gains": gains, "losses": losses, "p": chance}
+    detail = (
+        f"of {len(rows)} held-out judgements, on {len(names)} different cases, the candidate gets {gains} cases right"
+    )
+    detail += f" that the live model got wrong, and loses {losses}"
     if chance <= policy.significance:
         return Criterion("follows the corrections", "pass", f"{detail} (sign test p = {chance:.3f})", figures)
     if rows and bounds.sign_test(losses, gains) <= policy.significance:

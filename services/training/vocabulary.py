@@ -25,6 +25,26 @@ def keeps_heads(case: Case) -> Criterion:
     )
 
 
+def keeps_classes(case: Case) -> Criterion:
+    """A class that the live model tells is missing from the items too where the candidate's data lack it, so nothing else sees it go."""
+    name = "no class is lost"
+    live = case.live.labels if case.live else {}
+    lost = [
+        f"{head} {label}"
+        for head, labels in live.items()
+        for label in labels
+        if head in case.candidate.labels and label not in case.candidate.labels[head]
+    ]
+    if not lost:
+        return Criterion(name, "pass", "it has every class that the live model tells")
+    detail = f"the live model also tells {', '.join(lost)}"
+    if case.approver:
+        return Criterion(name, "pass", f"{detail}: given up on the word of {case.approver}")
+    return Criterion(
+        name, "insufficient evidence", f"{detail}: add data of them, or name who answers for it (--approver)"
+    )
+
+
 def new_classes(case: Case) -> list[str]:
     if case.live is None:
         return []

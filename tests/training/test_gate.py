@@ -145,6 +145,20 @@ def test_a_lost_head_needs_a_name_to_answer_for_it() -> None:
     assert verdicts(gate.examine(plain))["no head is lost"] == "pass"
 
 
+def test_a_lost_class_needs_a_name_to_answer_for_it() -> None:
+    """A candidate of data with fewer classes is judged on items of those alone: that it cannot tell the others is seen all the same."""
+    plain = case(domain="intent")
+    assert plain.live is not None
+    known = plain.live.probabilities["intent"]
+    wider = Answers({"intent": (*LABELS, "d", "e")}, {"intent": np.pad(known, ((0, 0), (0, 2)))})
+    fewer = replace(plain, live=wider)
+    found = {criterion.name: criterion for criterion in gate.examine(fewer).criteria}["no class is lost"]
+    assert found.verdict == "insufficient evidence"
+    assert "the live model also tells intent d, intent e" in found.detail
+    assert verdicts(gate.examine(replace(fewer, approver="ada")))["no class is lost"] == "pass"
+    assert verdicts(gate.examine(plain))["no class is lost"] == "pass"
+
+
 @pytest.mark.parametrize("live", [None, 0.8])
 def test_a_head_that_the_domain_reads_is_never_given_up(live: float | None) -> None:
     """Whoever answers for it, and also where nothing is live yet: each event of the domain would fail."""
@@ -183,6 +197,26 @@ def test_corrections_must_be_followed_where_they_were_not_trained_on(judged: int
         baseline=longer(plain.baseline, wrong), with_feedback=True,
     )  # fmt: skip
     assert verdicts(gate.examine(asked))["follows the corrections"] == verdict
+
+
+def test_one_text_corrected_many_times_is_one_correction() -> None:
+    """The same held-out text, sent and corrected five times, shows no more than once would."""
+    plain = case()
+    assert plain.live is not None
+    items = [*plain.items, *(Item(f"j{n}", "one text", "en", {"intent": "a"}, judged=True) for n in range(5))]
+
+    def longer(model: Answers, row: list[float]) -> Answers:
+        rows = np.tile(row, (5, 1))
+        return Answers(model.labels, {"intent": np.concatenate([model.probabilities["intent"], rows])})
+
+    wrong = [0.1, 0.8, 0.1]
+    asked = replace(
+        plain, items=items, candidate=longer(plain.candidate, [0.8, 0.1, 0.1]), live=longer(plain.live, wrong),
+        baseline=longer(plain.baseline, wrong), with_feedback=True,
+    )  # fmt: skip
+    found = {criterion.name: criterion for criterion in gate.examine(asked).criteria}["follows the corrections"]
+    assert found.verdict == "insufficient evidence"
+    assert (found.figures["held_out"], found.figures["gains"]) == (5, 1)
 
 
 def scoped(recall: float, retention: float, n: int = 400) -> tuple[list[Item], Answers]:
