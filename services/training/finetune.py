@@ -5,7 +5,6 @@ and new, are learned from together (replay), so that a correction does not cost 
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from services.training.encoders import Made
 from services.training.examples import Corpus, DataError, Example
+from services.training.leftover import find_checkpoint, recall, remember
 from services.training.routes import Plan, targets
 from shared import bundle
 from shared.bundle import Encoder
@@ -43,11 +43,11 @@ def run(
         raise DataError("no row of the training part to fine-tune on")
     place = plan.scratch / "finetune" / _name(corpus, rows, encoder, plan)
     done = place / "done.json"
-    if done.is_file():
+    if digest := recall(done).get("digest", ""):
         from services.training.encoders import find
 
         try:
-            return find(json.loads(done.read_text())["digest"], plan.store)
+            return find(digest, plan.store)
         except bundle.BundleError:
             pass  # gone from the store: made again below
     network = load_network(encoder.folder, encoder.spec)
@@ -61,7 +61,7 @@ def run(
             shutil.copyfile(encoder.folder / name, folder / name)
     spec = _describe(encoder, corpus, plan)
     where, digest = bundle.publish(folder, spec, plan.store)
-    done.write_text(json.dumps({"digest": digest[:16]}))
+    remember(done, {"digest": digest[:16]})
     for checkpoint in place.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     return Made(spec, digest[:16], where)
@@ -143,7 +143,6 @@ def _train(
     advance: Callable[[int, int], None],
 ) -> nn.Module:
     from transformers import Trainer, set_seed
-    from transformers.trainer_utils import get_last_checkpoint
 
     set_seed(plan.seed)
     for parameter in network.parameters():
@@ -158,7 +157,7 @@ def _train(
         data_collator=_collate,
         callbacks=[_progress(advance)],
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+    trainer.train(resume_from_checkpoint=find_checkpoint(place))
     merged = encoder.merge_and_unload() if plan.method == "lora" else encoder
     tuned: nn.Module = merged.cpu().eval()
     return tuned

@@ -57,8 +57,27 @@ def test_an_encoder_from_a_folder_is_made_once(source: Path, tmp_path: Path) -> 
         "[MASK]",
         32,
     )
-    (source / "model.safetensors").unlink()
+    before = (tmp_path / "scratch" / "encoders.json").stat().st_mtime_ns
     assert encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch").digest == made.digest
+    assert (tmp_path / "scratch" / "encoders.json").stat().st_mtime_ns == before
+
+
+def test_other_weights_in_the_same_folder_are_another_encoder(source: Path, tmp_path: Path) -> None:
+    """Who trains an encoder further where it lies gets heads on what is there now, not on what was."""
+    made = encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch")
+    BertModel(BertConfig.from_pretrained(source)).save_pretrained(source)
+    other = encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch")
+    assert other.digest != made.digest
+    assert (other.folder / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+
+
+def test_a_note_cut_short_by_a_kill_is_made_again(source: Path, tmp_path: Path) -> None:
+    """Half of a file of notes costs the work that it spoke of, and not every later run."""
+    made = encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch")
+    kept = tmp_path / "scratch" / "encoders.json"
+    kept.write_text(kept.read_text()[:7])
+    assert encoders.obtain(str(source), tmp_path / "store", tmp_path / "scratch").digest == made.digest
+    assert made.digest in kept.read_text()
 
 
 def test_the_answer_depends_on_whose_it_is(source: Path, tmp_path: Path) -> None:
