@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cache, partial
 from importlib import import_module
 
@@ -21,16 +22,20 @@ CORRECTED, CONFIRMED = 1.0, 0.5
 
 
 async def read(
-    settings: Settings, domain: str, approved: Collection[str] = (), per_annotator: int = PER_ANNOTATOR
+    settings: Settings,
+    domain: str,
+    approved: Collection[str] = (),
+    per_annotator: int = PER_ANNOTATOR,
+    until: datetime | None = None,
 ) -> list[Label]:
-    """The domain's agreed labels, as they stand now.
+    """The domain's agreed labels, as they stand at `until`; None: now.
 
     Raises:
         Unavailable: Postgres cannot be reached.
     """
     store = Store(make_engine(settings.postgres, connections=1))
     try:
-        return await labels(store, domain, approved=approved, per_annotator=per_annotator)
+        return await labels(store, domain, until=until, approved=approved, per_annotator=per_annotator)
     finally:
         await store.close()
 
@@ -38,12 +43,14 @@ async def read(
 def join(corpus: Corpus, judged: Sequence[Label]) -> Corpus:
     """The corpus with people's labels added.
 
-    A text that the corpus holds already keeps the entity it has there, and so its side of the split.
+    A text that the corpus holds already keeps the entity it has there, and so its side of the split. A head that the corpus does not
+    have is not learned: people judge where the model errs, and nothing else could calibrate it.
     """
     known = {_identity(e): e.entity for e in corpus.examples}
     added = [
         replace(example, entity=known.get(_identity(example), example.entity))
-        for example in examples(corpus.domain, judged)
+        for example in (_within(corpus, each) for each in examples(corpus.domain, judged))
+        if example.labels
     ]
     first = next(iter(corpus.labels))
     fresh = [
@@ -53,6 +60,10 @@ def join(corpus: Corpus, judged: Sequence[Label]) -> Corpus:
     ]
     together = [*corpus.examples, *added]
     return replace(corpus, examples=together, labels=order_labels(corpus.domain, together, fresh))
+
+
+def _within(corpus: Corpus, example: Example) -> Example:
+    return replace(example, labels={head: label for head, label in example.labels.items() if head in corpus.labels})
 
 
 def examples(domain: str, judged: Iterable[Label]) -> list[Example]:

@@ -66,13 +66,13 @@ class Trainer:
             starts[0] = fit(x, y, labels, w, strength, starts.get(0))
             return starts[0].logits(self._vectors[rows])
 
-        strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], _typical(weights, corrected)[rows])
+        strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], _typical(weights, corrected, rows))
         head = self._space.lift(fit(x, y, labels, w, strength))
         return Fitted(head, temperature, strength, known, rows, truth[rows], logits)
 
 
-def _typical(weights: Floats, corrected: NDArray[np.bool_] | None) -> Floats:
-    """The weights, without those of corrected rows, unless there are no others."""
-    if corrected is None or corrected.all():
-        return weights
-    return np.where(corrected, 0.0, weights)
+def _typical(weights: Floats, corrected: NDArray[np.bool_] | None, rows: Ints) -> Floats:
+    """The weights of `rows`, without those of corrected ones, unless there are no others among them."""
+    if corrected is None or corrected[rows].all():
+        return weights[rows]
+    return np.where(corrected, 0.0, weights)[rows]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from services.training import chars, encoders, split
@@ -116,10 +117,25 @@ def _fit(
     compared: dict[str, Compared] = {}
     for number, (head, labels) in enumerate(corpus.labels.items(), 1):
         truth, weights = targets(learned, head, labels)
+        _check(head, learned, truth, folds, validation)
         fitted[head] = heads.fit(truth, len(labels), weights, corrected)
         compared[head] = other.predict(truth, len(labels), weights)
         advance(number, len(corpus.labels))
     return fitted, compared
+
+
+def _check(
+    head: str, learned: Sequence[Example], truth: Ints, folds: Ints, validation: NDArray[np.bool_] | None
+) -> None:
+    """Raises DataError if the route has too few rows to learn this head from some and judge it on others."""
+    known = truth >= 0
+    sides = folds if validation is None else validation
+    if min(len(np.unique(folds[known])), len(np.unique(sides[known]))) < 2:
+        languages = ", ".join(sorted({example.language for example in learned}))
+        raise DataError(
+            f"{known.sum()} of {len(learned)} rows ({languages}) say what their {head} is, which is too few:"
+            f" label more of them, or none of the data's"
+        )
 
 
 def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats]:

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from services.training import metrics, thresholds
 from services.training.candidate import Answers, Item
 from services.training.examples import Example
+from services.training.heads import Trainer
 from services.training.regression import cross_fit, find_space, fit
 from shared.calibration import softmax
 
@@ -110,3 +111,14 @@ def test_examples_know_their_part() -> None:
     """Both halves of a pair are on one side, whatever their text."""
     both = [Example(id_, "refund-7", id_, text, {}) for id_, text in (("en", "money back"), ("zh", "退款"))]
     assert both[0].part == both[1].part
+
+
+def test_a_part_that_holds_corrections_alone_still_calibrates(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    """Where an encoder was trained here and validation has nothing but corrected rows, they are better than none."""
+    vectors, truth = rows
+    validation = np.arange(120) >= 100
+    folds = np.arange(120) % 5
+    fitted = Trainer(vectors, folds, validation).fit(truth, 3, np.ones(120), corrected=validation)
+    assert len(fitted.rows) == 20
+    assert 0.2 <= fitted.temperature <= 20
+    assert np.isfinite(fitted.logits).all()
