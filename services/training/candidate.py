@@ -86,3 +86,8 @@ class Candidate:
     tuning: Tuning | None = None
     notes: Sequence[str] = ()
     lowered: Mapping[PrecisionName, Measure] = field(default_factory=dict)
+
+    @property
+    def typical(self) -> list[int]:
+        """Rows of the items that figures are of: people judge what the model got wrong, which is no sample of what comes in."""
+        return [row for row, item in enumerate(self.items) if not item.judged]

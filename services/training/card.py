@@ -19,8 +19,10 @@ _FIGURES = ("n", "accuracy", "macro_f1", "ece", "ece_chance", "out_of_scope_reca
 def compose(candidate: Candidate, answers: Answers) -> str:
     """Markdown with Hugging Face's metadata block."""
     spec, run, data = candidate.spec, candidate.run, candidate.data
-    ours = metrics.measure(candidate.items, answers, candidate.heads)
-    theirs = metrics.measure(candidate.items, candidate.baseline, candidate.heads)
+    rows = candidate.typical
+    items = [candidate.items[row] for row in rows]
+    ours = metrics.measure(items, answers.take(rows), candidate.heads)
+    theirs = metrics.measure(items, candidate.baseline.take(rows), candidate.heads)
     languages = "".join(f"\n- {name}" for name in data.get("languages", ()))
     routes = "\n".join(
         f"* `{name}`: {route['encoder']} {route['revision']} (`{route['digest']}`)"

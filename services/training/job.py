@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,21 @@ async def run(wish: Wish, settings: Settings, advance: Advance) -> Done:
     """
     live = await promotion.find_live(settings, wish.domain) if wish.promote else None
     judged: Sequence[Label] = ()
+    asked: dict[str, Any] = {}
     if wish.with_feedback:
-        judged = await feedback.read(settings, wish.domain, wish.approved_labels, wish.per_annotator)
+        # What is live was approved before: its judgements stay, else the next training would forget the label again.
+        approved = {*wish.approved_labels, *(promotion.classes(live, settings.models) if live else ())}
+        until = datetime.now(UTC)
+        judged = await feedback.read(settings, wish.domain, approved, wish.per_annotator, until)
+        asked = {"judged_until": until.isoformat(), "approved_labels": sorted(wish.approved_labels)}
+        asked["per_annotator"] = wish.per_annotator
         if not judged:
             raise DataError(
                 f"nobody has judged an answer of {wish.domain} yet: `tidemill feedback PREDICTION_ID LABEL`, then train again"
             )
     with tempfile.TemporaryDirectory(prefix="bundle-") as name:
         candidate = await _candidate(wish, settings, Path(name), judged, live, advance)
+        candidate = replace(candidate, data={**candidate.data, **asked})
         sealed = promotion.seal(candidate, settings.models, wish.accuracy_budget)
     report = promotion.judge(sealed, live, settings.models, with_feedback=wish.with_feedback, approver=wish.approver)
     entry = None

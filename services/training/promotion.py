@@ -42,6 +42,16 @@ async def find_live(settings: Settings, model: str) -> Entry | None:
         await ledger.close()
 
 
+def classes(live: Entry, store: Path) -> set[str]:
+    """Every label that the live model tells, of any head.
+
+    Raises:
+        BundleError: it is not in the store, or is damaged.
+    """
+    spec = bundle.load(store / live.model / live.version, Bundle, live.bundle_digest)
+    return {label for head in spec.heads.values() for label in head.labels}
+
+
 def seal(candidate: Candidate, store: Path, budget: float = precision.BUDGET) -> Sealed:
     """Measures the very bytes that will be served, writes the card, and publishes. The same run gives the same digest.
 
@@ -128,7 +138,8 @@ def headline(sealed: Sealed) -> dict[str, float]:
     """A handful of figures for lists: the first head's accuracy and ECE, by slice."""
     candidate = sealed.candidate
     first = candidate.heads[0]
-    found = metrics.measure(candidate.items, sealed.answers, (first,))
+    rows = candidate.typical
+    found = metrics.measure([candidate.items[row] for row in rows], sealed.answers.take(rows), (first,))
     return {
         f"{where.removesuffix('.' + first)} {name}": round(of_head[name], 4)
         for where, of_head in found.items()

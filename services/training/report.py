@@ -25,7 +25,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 def figures(candidate: Candidate, answers: Answers) -> dict[str, Figures]:
     """ "test", "test baseline" and, where there are any, "cross" and "cross baseline", the same by cross-validation of the other parts."""
-    asked = [row for row, item in enumerate(candidate.items) if not item.judged]
+    asked = candidate.typical
     items = [candidate.items[row] for row in asked]
     found: dict[str, Figures] = {
         "test": metrics.measure(items, answers.take(asked), candidate.heads),
@@ -33,8 +33,10 @@ def figures(candidate: Candidate, answers: Answers) -> dict[str, Figures]:
     }
     if candidate.tuning is not None:
         tuning = candidate.tuning
-        found["cross"] = metrics.measure(tuning.items, tuning.model, candidate.heads)
-        found["cross baseline"] = metrics.measure(tuning.items, tuning.baseline, candidate.heads)
+        known = [row for row, item in enumerate(tuning.items) if not item.judged]
+        items = [tuning.items[row] for row in known]
+        found["cross"] = metrics.measure(items, tuning.model.take(known), candidate.heads)
+        found["cross baseline"] = metrics.measure(items, tuning.baseline.take(known), candidate.heads)
     return found
 
 

@@ -149,7 +149,7 @@ def _tuning(corpus: Corpus, branches: Sequence[Branch]) -> Tuning:
         limits |= _limits(corpus, branch)
         start += len(branch.learned)
     items = [
-        Item(e.id, e.entity, e.language, {head: label for head, label in e.labels.items() if head in of})
+        Item(e.id, e.entity, e.language, {head: e.labels[head] for head in e.labels if head in of}, bool(e.judgements))
         for e, of in zip(learned, known, strict=True)
     ]
     return Tuning(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from services.training import metrics
 from services.training.encoders import find
+from services.training.examples import DataError
 from services.training.job import Done, Wish, run
 from shared import bundle
 from shared.bundle import Bundle
@@ -113,10 +115,24 @@ async def test_a_killed_fine_tuning_goes_on_from_its_checkpoint(tmp_path: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         await run(asked, at(tmp_path), die)
+    (whole,) = (tmp_path / "data").rglob("checkpoint-50")
+    torn = whole.with_name("checkpoint-55")  # killed while the weights were written: the state comes last
+    shutil.copytree(whole, torn)
+    (torn / "trainer_state.json").unlink()
     steps: list[int] = []
     await run(asked, at(tmp_path), lambda step, now, of: steps.append(now) if "fine-tuning" in step else None)
     assert steps[0] == 51
     assert steps[-1] > 55
+
+
+async def test_a_head_with_too_few_rows_is_said(tmp_path: Path) -> None:
+    """One text's sentiments in a file of intents are nothing to learn from and to judge by: the head and its rows are named."""
+    asked = wish(tmp_path)
+    lines = (tmp_path / "made-up.csv").read_text().splitlines()
+    rows = [f"{line}," for line in lines[1:]] + ["a text,refund,positive", "a text,refund,negative"]
+    (tmp_path / "made-up.csv").write_text("\n".join([f"{lines[0]},sentiment", *rows]))
+    with pytest.raises(DataError, match=r"^\d of \d+ rows \(en\) say what their sentiment is, which is too few"):
+        await run(asked, at(tmp_path), quiet)
 
 
 def program(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

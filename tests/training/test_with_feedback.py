@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from protos import intent_pb2, risk_pb2
-from services.training import feedback, sources
+from services.training import feedback, report, sources
 from services.training.job import Done, Wish, run
 from shared.domain import Prediction
 from shared.event import Key
@@ -77,6 +78,12 @@ async def test_corrections_change_the_answer(place: Settings, tmp_path: Path) ->
     judged = [row for row, item in enumerate(done.sealed.candidate.items) if item.judged]
     assert len(judged) == held_out("vund", 40)
     assert sum(answers[row] == "refund" for row in judged) >= len(judged) - 1
+    data = [item for item in done.sealed.candidate.items if not item.judged and "intent" in item.labels]
+    measured = report.figures(done.sealed.candidate, done.sealed.answers)["test"]["en.intent"]
+    assert measured["n"] == len(data)
+    assert done.entry.evidence["metrics"]["en accuracy"] == round(measured["accuracy"], 4)
+    card = (done.sealed.folder / "card.md").read_text()
+    assert f"| en.intent | n | {len(data)} |" in card
     ledger = Ledger.open(place)
     assert len(await ledger.verify()) == 2
     await ledger.close()
@@ -104,6 +111,16 @@ async def test_a_proposed_label_stays_out_until_somebody_answers_for_it(place: S
     assert done.report.provisional == ("intent voucher",)
     assert done.entry is not None, done.report
     assert done.entry.evidence["verdict"] == "provisional"
+    asked = done.entry.evidence["dataset"]
+    assert (asked["approved_labels"], asked["per_annotator"]) == (["voucher"], 500)
+    assert datetime.fromisoformat(asked["judged_until"]) < datetime.fromisoformat(done.entry.recorded_at)
+    again = await train(place, tmp_path, with_feedback=True)  # what is live needs no approval once more
+    assert len(again.judged) == 40
+    assert "voucher" in again.sealed.candidate.spec.heads["intent"].labels
+    without = await train(place, tmp_path)
+    missing = {c.name: c.detail for c in without.report.criteria if c.verdict == "insufficient evidence"}
+    assert without.entry is None
+    assert "the live model also tells intent voucher" in missing["no class is lost"]
 
 
 async def test_what_became_live_meanwhile_is_not_replaced_unseen(place: Settings, tmp_path: Path) -> None:
@@ -161,6 +178,20 @@ def test_a_judged_text_of_the_data_set_keeps_its_side_of_the_split() -> None:
     assert joined.examples[-1].entity == known.entity
     assert joined.examples[-1].labels == {"intent": "refund_request", "scope": "in_scope"}
     assert joined.manifest()["judgements"] == ["j1"]
+
+
+def test_a_head_that_the_data_lack_is_not_learned_from_corrections_alone(tmp_path: Path) -> None:
+    """Five judged sentiments beside a file of intents would be a head that nothing can calibrate, and once ended the run."""
+    corpus = sources.read("intent", write_csv(tmp_path / "made-up.csv"))
+    said = [
+        label(prediction_id=f"p{n}", head="sentiment", label=("negative", "positive")[n % 2], predicted="neutral")
+        for n in range(5)
+    ]
+    joined = feedback.join(corpus, [*said, label(prediction_id="p0")])
+    assert list(joined.labels) == ["intent", "scope"]
+    assert [example.labels for example in joined.examples[len(corpus.examples) :]] == [
+        {"intent": "refund_request", "scope": "in_scope"}
+    ]
 
 
 def test_none_of_these_is_no_intent() -> None:
