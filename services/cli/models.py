@@ -54,7 +54,10 @@ def models(
         typer.echo(f"{entry.model} {entry.version} is live again (ledger entry {entry.seq})")
         return
     if verify:
-        check(ask(settings, lambda ledger: ledger.verify()), settings.models)
+        entries = ask(settings, lambda ledger: ledger.verify())
+        if history and entries:
+            Console().print(_table(entries, newest(entries)))
+        check(entries, settings.models)
         return
     entries = ask(settings, lambda ledger: ledger.history())
     live = newest(entries)

@@ -53,6 +53,16 @@ def test_the_live_version_is_shown_and_the_history_on_demand(run):
     assert [entry["version"] for entry in history] == ["v1", "v2"]
 
 
+def test_the_history_is_shown_where_it_is_verified(run):
+    """`--history --verify`: every entry, and then that the chain holds; `--verify` alone says the second."""
+    both, alone = run("--history", "--verify"), run("--verify")
+    assert both.exit_code == alone.exit_code == 0, both.output
+    assert both.output.endswith(alone.output)
+    shown = both.output.removesuffix(alone.output)
+    assert shown.index("v1") < shown.index("v2")
+    assert "ada" not in alone.output
+
+
 def test_a_rollback_makes_the_earlier_version_live_and_needs_a_reason(run):
     """The ledger keeps who and why; without a why nothing happens."""
     assert isinstance(run("--rollback", "intent").exception, Problem)
