@@ -11,8 +11,9 @@ HICCUP = (
 )
 MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
 NEARLY = 0.9  # of what the device does in full passes
-SHARED = 4  # times smaller than the budget is a pass, where callers share the device, ...
-OVERHEAD = 0.2  # ... unless more than this share of it would be what any pass takes
+SHARED = 10  # times smaller than the budget is a pass, where a light caller shares the device with a heavy one, ...
+OVERHEAD = 0.3  # ... unless more than this share of it would be what any pass takes
+ALIKE = 0.25  # relative deviation of passes' costs below which they tell how fast the device is, but not what any pass takes
 GUESS = 0.1  # seconds that a full pass is taken for while nothing is known, where lanes are weighed against each other
 
 
@@ -74,7 +75,7 @@ class Pace:
         return NEARLY * self.fixed * self.budget / (full - NEARLY * self.each * self.budget)
 
     def shared(self) -> float:
-        """The cost of a pass where several callers share the device: small, but not so small that it wastes the device."""
+        """The cost of a pass that a light caller need not wait long for: small, but not so small that it wastes the device."""
         if not self.known:
             return self.budget
         return min(max(self.budget / SHARED, self.fixed / self.each * (1 / OVERHEAD - 1)), self.budget)
@@ -95,7 +96,10 @@ class Pace:
     def _fit(self) -> None:
         x, y = self._x / self._weight, self._y / self._weight
         spread = self._xx / self._weight - x * x
-        self.each = (self._xy / self._weight - x * y) / spread if spread > 1e-3 * x * x else 0.0
-        self.fixed = y - self.each * x
-        if self.each <= 0 or self.fixed < 0:  # passes too alike to tell one from the other, or all noise
+        if spread > (ALIKE * x) ** 2:
+            self.each = (self._xy / self._weight - x * y) / spread
+            self.fixed = y - self.each * x
+        elif (expected := self.fixed + self.each * x) > 0:  # what was learned of its parts holds, at another speed
+            self.fixed, self.each = self.fixed * y / expected, self.each * y / expected
+        if self.each <= 0 or self.fixed < 0:  # nothing is known of its parts, or all is noise
             self.each, self.fixed = max(y, 1e-9) / max(x, 1.0), 0.0

@@ -18,9 +18,9 @@ from services.inference.pace import Pace
 from services.inference.units import Batch, Lane, Unit
 
 RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
-# Whoever comes waits for the pass in hand, which another caller's rows have filled. So passes are smaller while callers share the device;
-# a caller who is alone has only itself to wait for, and gets the most out of it.
-COMPANY = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting
+# Whoever comes waits for the pass in hand, which another caller's rows have filled. So passes are smaller while a light caller shares the
+# device. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the most out of it.
+COMPANY = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -38,6 +38,7 @@ class Scheduler:
             int, float
         ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
         self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
+        self._heavy: dict[str, float] = {}  # caller -> when it last had a full pass or more waiting
         self._paces: WeakKeyDictionary[Lane, Pace] = (
             WeakKeyDictionary()
         )  # a lane that is unloaded must not be held here
@@ -107,7 +108,7 @@ class Scheduler:
         owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
-        most = pace.shared() if self._count_callers(now) > 1 else lane.budget
+        most = pace.shared() if self._is_shared(now) else lane.budget
         filling = Filling(lane, pace, now, most)
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
@@ -121,12 +122,18 @@ class Scheduler:
             pace.fade()
         return Batch(lane, sorted(filling.units, key=lambda unit: unit.cost), filling.shed)
 
-    def _count_callers(self, now: float) -> int:
-        """Who has rows waiting, or had a moment ago."""
-        waiting = dict.fromkeys((caller for level in self._levels.values() for caller in level.lines), now)
-        recent = {caller: at for caller, at in self._present.items() if now - at < COMPANY}
-        self._present = recent | waiting
-        return len(self._present)
+    def _is_shared(self, now: float) -> bool:
+        """Whether a light caller has rows waiting beside another's of its priority, or both had a moment ago.
+
+        The lowest priority that waits is looked at: who has a higher one goes first in any case, and all would pay for smaller passes.
+        """
+        lines = self._levels[max(self._levels)].lines
+        self._present |= dict.fromkeys(lines, now)
+        self._heavy |= dict.fromkeys((caller for caller, line in lines.items() if line.passes() >= 1), now)
+        self._present, self._heavy = (
+            {caller: at for caller, at in seen.items() if now - at < COMPANY} for seen in (self._present, self._heavy)
+        )
+        return len(self._present) > 1 and not self._heavy.keys() >= self._present.keys()
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
         level = self._levels.get(priority)

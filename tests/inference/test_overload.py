@@ -73,14 +73,14 @@ def test_a_flood_at_most_doubles_what_others_wait(rows: int) -> None:
 
 
 def test_a_flood_does_not_shed_what_others_have_in_a_hurry() -> None:
-    """Their deadlines leave a pass and a half: passes are cut short for them, not for the flood."""
+    """Their deadlines leave a pass and a half: passes are small while they are there, and the device still does most of what it can."""
     device, lane = Device(), Lane()
     whole = lane.budget / device.capacity()
     modest = Stream(0.05 * device.capacity(), 1.6 * whole, caller="modest", rows=1)
     flood = Stream(4.0 * device.capacity(), 20 * whole, caller="other", rows=64)
     ended = device.run([modest, flood], until=60.0)
-    assert ended.rate("answered", caller="modest") > 0.9
-    assert ended.cost.total() > 0.85 * device.capacity() * ended.busy
+    assert ended.rate("answered", caller="modest") > 0.99
+    assert ended.cost.total() > 0.7 * device.capacity() * ended.busy
 
 
 @pytest.mark.parametrize("patience", [0.03, 0.04, 0.05])

@@ -44,6 +44,16 @@ def test_a_slower_device_is_noticed() -> None:
     assert pace.seconds(500) > 0.15
 
 
+def test_what_any_pass_takes_is_not_forgotten_among_passes_alike() -> None:
+    """They cannot tell it from what each row takes, only that the device is half as fast now."""
+    pace = taught(*[(cost, 0.01 + 1e-4 * cost) for cost in range(50, 1000, 50)])
+    for speed in (1, 2):
+        for i in range(200):
+            pace.learn(250 + i % 7, speed * (0.01 + 1e-4 * 250) * (0.9 + 0.2 * (i % 2)))
+    assert pace.fixed / pace.each == pytest.approx(100, rel=0.3)
+    assert pace.fixed + pace.each * 250 == pytest.approx(0.07, rel=0.05)
+
+
 def test_an_estimate_that_forbids_everything_fades() -> None:
     """Nothing is computed that could correct it."""
     pace = taught(*[(500, 5.0)] * 40)

@@ -45,23 +45,57 @@ def test_the_pile_is_the_next_batch_shortest_first() -> None:
     assert scheduler.take(0) is None
 
 
-@pytest.mark.parametrize(("fixed", "most"), [(0.001, 25), (0.2, 80), (10.0, 100)])
-def test_passes_are_smaller_while_callers_share(fixed: float, most: int) -> None:
-    """A quarter of the budget, or what wastes no more than a fifth of the device; all of it a second after the other has left."""
+def learned(fixed: float) -> Scheduler:
+    """Its passes take `fixed` and a hundredth of a second for each unit of cost."""
     scheduler = Scheduler()
     for number in range(40):
         scheduler.learn(LANE, 10 + number, fixed + 0.01 * (10 + number))
+    return scheduler
+
+
+def take_cost(scheduler: Scheduler, now: float) -> int:
+    batch = scheduler.take(now)
+    assert batch is not None
+    return batch.cost
+
+
+@pytest.mark.parametrize(("fixed", "most"), [(0.001, 10), (0.2, 46), (10.0, 100)])
+def test_passes_are_smaller_while_a_light_caller_shares(fixed: float, most: int) -> None:
+    """A tenth of the budget, or what wastes no more than three tenths of the device; all of it a second after the other has left."""
+    scheduler = learned(fixed)
     scheduler.add([unit(5, caller="flood") for _ in range(120)])
-
-    def cost(now: float) -> int:
-        batch = scheduler.take(now)
-        assert batch is not None
-        return batch.cost
-
-    assert cost(0.0) == 100
+    assert take_cost(scheduler, 0.0) == 100
     scheduler.add([unit(5, caller="other")])
-    assert most - 5 <= cost(1.0) == cost(1.9) <= most
-    assert cost(2.1) == 100
+    assert most - 5 < take_cost(scheduler, 1.0) == take_cost(scheduler, 1.9) <= most
+    assert take_cost(scheduler, 2.1) == 100
+
+
+def test_passes_are_full_while_all_callers_have_much_waiting() -> None:
+    """Each waits for its own rows above all, be they in the same lane or another: smaller passes would cost both."""
+    scheduler, images = learned(0.2), Lane("images")
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.add([unit(5, caller="other", lane=images) for _ in range(120)])
+    assert [take_cost(scheduler, now) for now in (0.0, 0.5, 1.0)] == [100] * 3
+
+
+def test_passes_are_full_where_the_light_caller_goes_first_anyway() -> None:
+    """A higher priority does not wait for the others' rows but for one pass; its deadline says when that is too long."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.add([unit(5, caller="ward", priority=1)])
+    assert take_cost(scheduler, 0.0) == take_cost(scheduler, 0.5) == 100
+
+
+def test_who_had_little_may_have_much_for_a_moment() -> None:
+    """A quarter of a second of the device beyond its share, once: after that callers share again."""
+    scheduler = learned(0.0)
+    scheduler.add([unit(5, caller="flood") for _ in range(400)])
+    for _ in range(4):
+        scheduler.take(0.0)
+    scheduler.add([unit(5, caller="burst") for _ in range(100)])
+    first = [each.caller for _ in range(8) for each in scheduler.take(0.0).units]  # type: ignore[union-attr]
+    assert set(first[:5]) == {"burst"}
+    assert first[6:16].count("burst") == 5
 
 
 def test_a_row_larger_than_the_budget_goes_alone() -> None:
