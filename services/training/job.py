@@ -115,13 +115,13 @@ async def _imaging(
         gathered, data = samples.gather(wish.data, wish.samples, wish.seed)
     except (OSError, ValueError) as error:
         raise DataError(str(error)) from error
-    facts: dict[str, Any] = {**data, "judgements": sorted(id_ for label in judged for id_ in label.judgement_ids)}
+    facts: dict[str, Any] = {**data, "judgements": []}
     base = None
     if judged:
         with Decoders() as decoders:
             found = await pictures.judged(judged, gathered.labels, Claims(settings.blobs), decoders)
         gathered = samples.join(gathered, found.samples)
-        facts["left_out"] = list(found.left_out)
+        facts |= {"judgements": list(found.judgements), "left_out": list(found.left_out)}
         base = settings.models / live.model / live.version / proposal.WEIGHTS if live is not None else None
     return proposal.propose(
         gathered,

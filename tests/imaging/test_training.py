@@ -179,7 +179,9 @@ def label(
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     key = Key("imaging", "test", prediction)
     body = request.SerializeToString()
-    return Label(prediction, head, "", said, predicted, key, body, moment, "v1", 1, 1, ("j",), moment)
+    return Label(
+        prediction, head, "", said, predicted, key, body, moment, "v1", 1, 1, (f"{prediction}-{head}",), moment
+    )
 
 
 async def test_judgements_become_samples(tmp_path: Path) -> None:
@@ -199,7 +201,8 @@ async def test_judgements_become_samples(tmp_path: Path) -> None:
     known = synthetic(1, seed=1).labels
     with Decoders(1) as decoders:
         found = await judged(said, known, Claims({"x": tmp_path}), decoders)
-    assert (found.used, found.left_out) == (("p1", "p5"), ("p2", "p3"))
+    assert (found.used, found.left_out) == (("p1", "p5"), ("p2", "p3", "p4"))
+    assert found.judgements == ("p1-finding", "p1-quality", "p5-finding")
     assert found.samples.pixels.shape == (2, SIDE, SIDE)
     assert found.samples.truth["finding"].tolist() == [1, 0]
     assert found.samples.truth["quality"].tolist() == [0, UNKNOWN]

@@ -22,11 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`used` and `left_out` are prediction ids: an inline image is not kept, and a claimed one may have gone."""
+    """`used` and `left_out` are prediction ids: an inline image is not kept, a claimed one may have gone, a label may be unknown here.
+
+    `judgements` are the ids of those that were learned from: what vouches for the data set.
+    """
 
     samples: Samples
     used: tuple[str, ...]
     left_out: tuple[str, ...]
+    judgements: tuple[str, ...]
 
 
 async def judged(
@@ -65,8 +69,11 @@ async def judged(
         np.array([_weight(rows[row][1]) for row in used], np.float32),
         ("judged",) * len(used),
     )
-    left_out = tuple(rows[row][0] for row, picture in enumerate(pictures) if picture is None)
-    return Judged(samples, tuple(rows[row][0] for row in used), left_out)
+    kept = tuple(rows[row][0] for row in used)
+    left_out = tuple(dict.fromkeys(label.prediction_id for label in labels if label.prediction_id not in kept))
+    return Judged(
+        samples, kept, left_out, tuple(sorted(id_ for row in used for s in rows[row][1] for id_ in s.judgement_ids))
+    )
 
 
 def _weight(said: Sequence[Label]) -> float:
