@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _HOME = Path(__file__).resolve().parents[1]
@@ -44,3 +44,10 @@ class Settings(BaseSettings):
     # caller -> its share of the device and its room, where not 1; as JSON: {"ward": 4}
     caller_weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
     cache_bytes: int = Field(default=0, ge=0)  # of answers that the inference service keeps; 0: none
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the first of the settings that cannot be read, in a line that names its variable."""
+    found = error.errors()[0]
+    named = f"TIDEMILL_{str(found['loc'][0]).upper()}: " if found["loc"] else ""
+    return f"{named}{found['msg']}, not {found['input']!r}"

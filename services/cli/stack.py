@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from services.cli.problem import Problem
-from shared.settings import Settings
+from shared.settings import Settings, explain
 
 DEFAULT = Path(".tidemill")
 PREFIX = "TIDEMILL_"
@@ -49,9 +49,7 @@ class Stack:
         try:
             return Settings.model_validate({**known, **given})
         except ValidationError as error:
-            found = error.errors()[0]
-            named = f"{PREFIX}{str(found['loc'][0]).upper()}: " if found["loc"] else ""
-            raise Problem(f"{named}{found['msg']}, not {found['input']!r}") from error
+            raise Problem(explain(error)) from error
 
     def address(self, name: str) -> str:
         """``host:port`` of a gRPC service: a domain, ``inference`` or ``feedback``.

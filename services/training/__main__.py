@@ -219,10 +219,13 @@ def _conclude(wish: "Wish", done: "Done", console: Console) -> int:
 
 def _guarded(work: Callable[[], int]) -> int:
     """Runs it; what a person can do something about is one line on stderr, and status 1."""
+    from pydantic import ValidationError
+
     from services.training.examples import DataError
     from shared.bundle import BundleError
     from shared.errors import Unavailable
     from shared.ledger import Broken, Refused
+    from shared.settings import Settings, explain
 
     try:
         return work()
@@ -230,6 +233,10 @@ def _guarded(work: Callable[[], int]) -> int:
         said = f"{error}; start it (`tidemill up`), set TIDEMILL_POSTGRES, or train with --no-promote"
     except (DataError, BundleError, Broken, Refused) as error:
         said = str(error)
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        said = explain(error)
     Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(said)}", highlight=False)
     return 1
 

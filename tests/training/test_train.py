@@ -173,6 +173,14 @@ def test_what_goes_wrong_is_one_clear_line(tmp_path: Path, arguments: tuple[str,
     assert "Traceback" not in done.stderr
 
 
+def test_a_setting_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+    """It is named, with what it may be."""
+    done = program(tmp_path, "train", "intent", "--no-promote", TIDEMILL_PRECISION="fp33")
+    assert done.returncode == 1
+    assert "TIDEMILL_PRECISION: Input should be" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_is_instant() -> None:
     """Nothing heavy is imported to show it."""
     code = "import services.training.__main__, sys, json; print(json.dumps(sorted(sys.modules)))"
