@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from shared.event import Key
+from shared.store.engine import OUTAGES
 
 _EVERY = 0.1  # s
 _BACK = "15 seconds"  # a row's time is its transaction's begin; it is seen after the commit
@@ -54,7 +55,7 @@ class Watch:
 
     async def _watch(self) -> None:
         while True:
-            with suppress(OSError, EOFError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*OUTAGES):
                 await self._follow(await asyncpg.connect(self._postgres, timeout=2))
             await asyncio.sleep(_EVERY)
 

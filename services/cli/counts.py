@@ -15,6 +15,7 @@ from services.cli import offsets
 from services.cli.contract import contracts
 from services.cli.problem import Problem
 from shared.settings import Settings
+from shared.store.engine import OUTAGES
 
 # One row for each domain that has any.
 #
@@ -110,7 +111,7 @@ async def _query(settings: Settings, sql: str) -> list[Mapping[str, Any]]:
             rows: list[Mapping[str, Any]] = await connection.fetch(sql, timeout=60)
         finally:
             await connection.close()
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+    except OUTAGES as error:
         host = settings.postgres.rpartition("@")[2]
         raise Problem(f"postgres at {host} does not answer: {error or type(error).__name__}") from error
     return rows

@@ -25,6 +25,15 @@ _SESSION = {
 # SQLSTATE classes that are a row's own fault: data exception, integrity violation, program limit. Every other error
 # (no schema yet, disk full, shutting down, deadlock, no permission) is the database's, and passes when somebody mends it.
 _ROW_FAULTS = frozenset({"22", "23", "54"})
+# What asyncpg raises when the database or the way to it fails. InternalClientError: the server has said that it ends, and not yet hung up.
+OUTAGES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    EOFError,
+    TimeoutError,
+)
 
 
 class BadRow(Exception):  # noqa: N818 - a state, as in shared.errors
@@ -79,7 +88,7 @@ def reaching_postgres() -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise _named(error.orig if error.orig is not None else error) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, exc.TimeoutError, OSError, EOFError, TimeoutError) as error:
+    except (*OUTAGES, exc.TimeoutError) as error:
         raise _named(error) from error
 
 

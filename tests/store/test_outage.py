@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import logging
 import signal
+import struct
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import Unavailable
 from shared.settings import Settings
@@ -89,6 +92,28 @@ async def test_a_server_that_hangs_is_unavailable(
             break
         await asyncio.sleep(0.1)
     assert await count(store, tables.outcomes) == 2
+
+
+async def test_a_server_that_says_it_ends_and_has_not_hung_up_is_unavailable(server: Server, store: Store) -> None:
+    """A statement in that moment finds a connection in no state for one: told once, and what is asked again is done on another."""
+    await store.close()
+    pool = engine.make_engine(server.url, connections=1)
+    async with pool.connect() as connection:
+        link = (await connection.get_raw_connection()).driver_connection
+    ends = b"SFATAL\0C57P01\0Mterminating connection\0\0"
+    for _ in range(2):
+        link._protocol.data_received(b"E" + struct.pack("!I", len(ends) + 4) + ends)
+        with pytest.raises(Unavailable, match="postgres"), engine.reaching_postgres():
+            await link.fetch("SELECT 1")
+    with pytest.raises(Unavailable, match="postgres"):
+        await ask(pool)
+    assert await ask(pool) == 1
+    await pool.dispose()
+
+
+async def ask(pool: AsyncEngine) -> int:
+    async with engine.transaction(pool) as connection:
+        return (await connection.execute(text("SELECT 1"))).scalar_one()
 
 
 async def test_starting_before_postgres_waits_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

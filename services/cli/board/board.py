@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
-
 from services.cli import counts, state
 from services.cli.board import pulse
 from services.cli.board.pulse import Pulse
@@ -17,6 +15,7 @@ from services.cli.counts import Counts
 from services.cli.problem import Problem
 from services.cli.stack import Stack
 from shared.errors import Unavailable
+from shared.store.engine import OUTAGES
 from shared.store.redis import Projection
 
 _KEPT = 50  # lines of the feed
@@ -55,7 +54,7 @@ class Board:
         try:
             self.counts = await asyncio.to_thread(counts.count, settings)
             self.pulses = await pulse.take(settings.postgres, self.domains)
-        except (Problem, OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except (Problem, *OUTAGES) as error:
             self.trouble["counts"] = str(error) or type(error).__name__
         else:
             self.trouble.pop("counts", None)
