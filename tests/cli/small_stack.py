@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from services.cli import stack
@@ -34,4 +35,4 @@ async def rise(crew: Crew) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(supervise(Path(sys.argv[1]), rise, print, int(sys.argv[2])))
+    asyncio.run(supervise(Path(sys.argv[1]), rise, partial(print, flush=True), int(sys.argv[2])))
