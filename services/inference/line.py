@@ -11,6 +11,7 @@ from services.inference.units import Lane, Unit
 # Seconds of the device, over its weight, that a caller who had less than its share may have at once before others share again: who asks
 # for little on average asks for more than a share at moments (as Linux's fair scheduler treats who slept).
 SAVED = 0.25
+KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
 
 
 @dataclass(slots=True, eq=False)
@@ -82,12 +83,13 @@ class Level:
     """The rows of one priority."""
 
     weigh: Callable[[str], float]  # a caller
-    time: float = 0.0  # virtual: it never goes back
+    time: float = 0.0  # virtual: what each caller, over its weight, could have been served since the level began
     lines: dict[str, Line] = field(default_factory=dict)
     left: dict[str, float] = field(
         default_factory=dict
-    )  # caller who has none waiting -> `served`, where that tells more than time
+    )  # caller who has none waiting -> `served`, unless that is long ago
     cost: Counter[Lane] = field(default_factory=Counter)
+    kept: int = KEPT  # how many of those who left were remembered when it was last looked over
 
     def add(self, unit: Unit) -> None:
         line = self.lines.get(unit.caller)
@@ -108,12 +110,19 @@ class Level:
         of the lane's rows of higher priorities) included, batches are cut short only a little for rows in a hurry, and not at all for
         callers who are to blame.
         """
+        spent, whole = filling.spent, sum(line.weight for line in self.lines.values())
+        self._take_turns(filling, room, before)
+        self.time += filling.pace.share(filling.spent - spent) / whole
+        if self.lines:  # whoever had its wish left the others more than their shares
+            self.time = max(self.time, min(line.served for line in self.lines.values()))
+
+    def _take_turns(self, filling: Filling, room: float, before: int) -> None:
         lane, room = filling.lane, room + filling.spent
         crowds, least = self._crowds(lane), filling.pace.least()
         turns = [(line.served, i, caller) for i, (caller, line) in enumerate(self.lines.items()) if lane in line.queues]
         heapq.heapify(turns)
         while turns:
-            served, i, caller = turns[0]
+            _, i, caller = turns[0]
             line = self.lines[caller]
             unit = line.queues[lane].heap[0][2]
             full = filling.spent + before + self.cost[lane] >= lane.budget
@@ -122,7 +131,6 @@ class Level:
                 return
             self._take(line, unit)
             if verdict is Verdict.IN:
-                self.time = max(self.time, served)
                 line.served += filling.pace.share(unit.cost) / line.weight
             else:
                 self._shed_rest(line, unit, filling)
@@ -162,4 +170,6 @@ class Level:
     def forget(self, caller: str) -> None:
         if caller in self.lines and not self.lines[caller].queues:
             self.left[caller] = self.lines.pop(caller).served
-            self.left = {each: served for each, served in self.left.items() if served > self.time - SAVED}
+            if len(self.left) > 2 * self.kept:
+                self.left = {each: served for each, served in self.left.items() if served > self.time - SAVED}
+                self.kept = max(len(self.left), KEPT)

@@ -98,6 +98,28 @@ def test_who_had_little_may_have_much_for_a_moment() -> None:
     assert first[6:16].count("burst") == 5
 
 
+def test_callers_under_ever_new_names_are_forgotten() -> None:
+    """Twenty of them wait at any time; who left is remembered for a quarter of a second, in which each could be served five of its rows."""
+    scheduler = learned(0.0)
+    scheduler.add([unit(5, caller=f"first {number}") for number in range(20)])
+    for number in range(500):
+        scheduler.add([unit(5, caller=f"{number} {each}") for each in range(2)])
+        assert take_cost(scheduler, 0.0) == 10
+    assert 0 < len(scheduler._levels[5].left) <= 300
+
+
+def test_the_clock_keeps_up_with_who_gets_more_than_a_share() -> None:
+    """Beside one who always has a little waiting, another is served more than half, for hours; a newcomer owes it no more for that."""
+    scheduler = learned(0.0)
+    for _ in range(500):
+        scheduler.add([unit(5, caller="little"), *(unit(5, caller="much") for _ in range(19))])
+        scheduler.take(0.0)
+    scheduler.add([unit(5, caller="much") for _ in range(100)])
+    scheduler.add([unit(5, caller="new") for _ in range(100)])
+    first = [each.caller for _ in range(6) for each in scheduler.take(0.0).units]  # type: ignore[union-attr]
+    assert first.count("much") >= len(first) // 4
+
+
 def test_a_row_larger_than_the_budget_goes_alone() -> None:
     """It must be answered too."""
     scheduler = Scheduler()
