@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ class Loader:
     def __init__(self, store: Path, engine: Engine, precision: str = "auto") -> None:
         """precision: as in `Settings`."""
         self._store, self._engine, self._precision = store, engine, precision
+        self._on_gpu = False
         self._tokenising = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "tokenise")
         self._shared: WeakValueDictionary[str, SharedEncoder] = WeakValueDictionary()
         self._encoders: WeakValueDictionary[tuple[str, str], EncoderDevice] = WeakValueDictionary()
@@ -56,8 +56,9 @@ class Loader:
     def release(self) -> None:
         """Gives back what models that are no longer held took: on a GPU, to the driver, where others can have it."""
         gc.collect()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
+        if self._on_gpu:  # else nobody may have imported torch, or somebody is about to
+            import torch
+
             torch.cuda.empty_cache()
 
     def _build(self, folder: Path, spec: Bundle, version: str) -> Served:
@@ -102,7 +103,7 @@ class Loader:
         from services.inference.text import SharedEncoder
         from shared.nn.encoder import load_network, load_tokenizer
 
-        device = _device()
+        device = self._find_device()
         networks = Networks(load_network(folder, spec), device, spec.name)
         return SharedEncoder(networks, load_tokenizer(folder, spec), spec.width, device)
 
@@ -115,15 +116,15 @@ class Loader:
         assert spec.image is not None  # the bundle's own validation
         network = build(spec)
         network.load_state_dict(load_file(folder / spec.weights))
-        device = ImageDevice(network.eval(), spec.image, spec.temperature, _kinds(spec), _device())
+        device = ImageDevice(network.eval(), spec.image, spec.temperature, _kinds(spec), self._find_device())
         return ImageModel(identity, device, self._engine)
+
+    def _find_device(self) -> "torch.device":
+        import torch
+
+        self._on_gpu = torch.cuda.is_available()
+        return torch.device("cuda" if self._on_gpu else "cpu")
 
 
 def _kinds(spec: Bundle) -> dict[str, HeadKind]:
     return {head: each.kind for head, each in spec.heads.items()}
-
-
-def _device() -> "torch.device":
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

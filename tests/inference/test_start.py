@@ -2,7 +2,12 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
+import pytest
+
+from services.inference.engine import Engine
+from services.inference.load import Loader
 from tests.inference.conftest import Store
 
 PROGRAM = """
@@ -38,3 +43,14 @@ def test_text_models_need_torch_alone(store: Store) -> None:
 def test_priors_need_not_even_torch(store: Store) -> None:
     """The no-op models of benchmarks start in an instant."""
     assert imported(store, "imaging") == []
+
+
+def test_what_is_released_before_torch_is_there_asks_nothing_of_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that needs none may be live while another thread has begun to import it: the process must not end of that."""
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    loader = Loader(store.place, Engine())
+    assert loader.load("imaging", "v1", store.digests["imaging"]).name == "imaging"
+    loader.release()
+    assert vars(sys.modules["torch"]).keys() == vars(ModuleType("torch")).keys()
