@@ -117,7 +117,7 @@ def lines(values: Mapping[str, str]) -> str:
         Problem: a value has a line break, which whoever reads line by line would cut.
     """
     for name, value in values.items():
-        if "\n" in value:
+        if "\n" in value or "\r" in value:
             raise Problem(f"{name} has a line break in it, and stack.env has one value a line: {value!r}")
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
 

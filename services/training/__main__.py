@@ -220,6 +220,7 @@ def _conclude(wish: "Wish", done: "Done", console: Console) -> int:
 def _guarded(work: Callable[[], int]) -> int:
     """Runs it; what a person can do something about is one line on stderr, and status 1."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from services.training.examples import DataError
     from shared.bundle import BundleError
@@ -233,6 +234,8 @@ def _guarded(work: Callable[[], int]) -> int:
         said = f"{error}; start it (`tidemill up`), set TIDEMILL_POSTGRES, or train with --no-promote"
     except (DataError, BundleError, Broken, Refused) as error:
         said = str(error)
+    except SettingsError as error:  # no JSON where JSON is wanted; it names the field
+        said = f"{error}: its TIDEMILL_ variable is to be JSON"
     except ValidationError as error:
         if error.title != Settings.__name__:
             raise

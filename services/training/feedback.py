@@ -27,15 +27,16 @@ async def read(
     approved: Collection[str] = (),
     per_annotator: int = PER_ANNOTATOR,
     until: datetime | None = None,
+    told: Collection[tuple[str, str]] = (),
 ) -> list[Label]:
-    """The domain's agreed labels, as they stand at `until`; None: now.
+    """The domain's agreed labels, as they stand at `until`; None: now. approved, told: as in `labels`.
 
     Raises:
         Unavailable: Postgres cannot be reached.
     """
     store = Store(make_engine(settings.postgres, connections=1))
     try:
-        return await labels(store, domain, until=until, approved=approved, per_annotator=per_annotator)
+        return await labels(store, domain, until=until, approved=approved, told=told, per_annotator=per_annotator)
     finally:
         await store.close()
 

@@ -63,9 +63,9 @@ async def run(wish: Wish, settings: Settings, advance: Advance) -> Done:
     asked: dict[str, Any] = {}
     if wish.with_feedback:
         # What is live was approved before: its judgements stay, else the next training would forget the label again.
-        approved = {*wish.approved_labels, *(promotion.classes(live, settings.models) if live else ())}
+        told = promotion.classes(live, settings.models) if live else ()
         until = datetime.now(UTC)
-        judged = await feedback.read(settings, wish.domain, approved, wish.per_annotator, until)
+        judged = await feedback.read(settings, wish.domain, wish.approved_labels, wish.per_annotator, until, told)
         asked = {"judged_until": until.isoformat(), "approved_labels": sorted(wish.approved_labels)}
         asked["per_annotator"] = wish.per_annotator
         if not judged:

@@ -42,14 +42,14 @@ async def find_live(settings: Settings, model: str) -> Entry | None:
         await ledger.close()
 
 
-def classes(live: Entry, store: Path) -> set[str]:
-    """Every label that the live model tells, of any head.
+def classes(live: Entry, store: Path) -> set[tuple[str, str]]:
+    """Every (head, label) that the live model tells.
 
     Raises:
         BundleError: it is not in the store, or is damaged.
     """
     spec = bundle.load(store / live.model / live.version, Bundle, live.bundle_digest)
-    return {label for head in spec.heads.values() for label in head.labels}
+    return {(head, label) for head, each in spec.heads.items() for label in each.labels}
 
 
 def seal(candidate: Candidate, store: Path, budget: float = precision.BUDGET) -> Sealed:

@@ -3,7 +3,7 @@
 One label for each (prediction, head, target) that people agree on, made of each annotator's last word:
 
 1. A judgement that another one supersedes does not count, whoever's they are.
-2. A label that was proposed does not count, until it is approved (by whoever starts a training).
+2. A label that was proposed does not count, until it is approved (by whoever starts a training), or its head tells it by now.
 3. Of what is left, each annotator (of one caller) has one vote on an answer: their latest judgement of it.
 4. Each annotator has at most `per_annotator` votes a day, the first ones: nobody can flood a data set. (The day is the database's.)
 5. The label with most votes wins if it has more than half of them; otherwise people disagree and there is no label.
@@ -27,7 +27,9 @@ PER_ANNOTATOR = 500  # votes a day
 _LABELS = text("""
 WITH standing AS (
     SELECT j.* FROM judgements j
-    WHERE j.domain = :domain AND j.judged_at <= :until AND (NOT j.proposed OR j.label = ANY(CAST(:approved AS text[])))
+    WHERE j.domain = :domain AND j.judged_at <= :until
+      AND (NOT j.proposed OR j.label = ANY(CAST(:approved AS text[]))
+           OR (j.head, j.label) IN (SELECT * FROM unnest(CAST(:heads AS text[]), CAST(:told AS text[]))))
       AND NOT EXISTS (SELECT FROM judgements later WHERE later.supersedes = j.judgement_id AND later.judged_at <= :until)
 ), votes AS (
     SELECT DISTINCT ON (prediction_id, head, target, caller, annotator) * FROM standing
@@ -84,6 +86,7 @@ async def labels(
     *,
     until: datetime | None = None,
     approved: Collection[str] = (),
+    told: Collection[tuple[str, str]] = (),
     per_annotator: int = PER_ANNOTATOR,
 ) -> list[Label]:
     """The domain's labels, ordered by prediction id, head and target. Answers whose request was erased have none.
@@ -91,6 +94,7 @@ async def labels(
     Args:
         until: judgements after it do not count; None: now. A manifest must record the moment, to be repeatable.
         approved: proposed labels that somebody has approved.
+        told: (head, label) that the live model tells: what was proposed before it did counts, of that head.
         per_annotator: most votes of one annotator a day.
 
     Raises:
@@ -100,6 +104,8 @@ async def labels(
         "domain": domain,
         "until": until or datetime.now(UTC),
         "approved": list(approved),
+        "heads": [head for head, _ in told],
+        "told": [label for _, label in told],
         "per_annotator": per_annotator,
     }
     async with transaction(store.engine) as connection:

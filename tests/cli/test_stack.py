@@ -56,6 +56,8 @@ def test_a_stack_of_before_is_read(tmp_path):
 
 def test_what_a_line_cannot_hold_is_refused(tmp_path, monkeypatch):
     """A line break in a value is a problem, but for JSON, which needs none."""
+    with pytest.raises(Problem, match="TIDEMILL_REDIS has a line break"):
+        stack.lines({"TIDEMILL_REDIS": "a\rb"})
     with pytest.raises(Problem, match="TIDEMILL_MODELS has a line break"):
         stack.lines({"TIDEMILL_MODELS": "/a\n/b"})
     monkeypatch.setenv("TIDEMILL_BLOBS", '{\n "a": "/b"\n}')

@@ -184,6 +184,18 @@ def label(
     )
 
 
+async def test_many_claimed_pictures_are_read(tmp_path: Path) -> None:
+    """More than a blob store is asked for at once."""
+    (tmp_path / "chest.dcm").write_bytes(images.dicom())
+    claim = event_pb2.Claim(store="x", key="chest.dcm", sha256=hashlib.sha256(images.dicom()).hexdigest())
+    said = [
+        label(f"p{number:02}", "finding", "opacity", imaging_pb2.ImagingRequest(claim=claim)) for number in range(30)
+    ]
+    with Decoders(1) as decoders:
+        found = await judged(said, synthetic(1, seed=1).labels, Claims({"x": tmp_path}), decoders)
+    assert found.used == tuple(f"p{number:02}" for number in range(30))
+
+
 async def test_judgements_become_samples(tmp_path: Path) -> None:
     """Claimed pictures with all that people said of them; what was not kept, is gone or is not known is left out."""
     (tmp_path / "chest.dcm").write_bytes(images.dicom())

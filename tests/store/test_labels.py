@@ -82,6 +82,14 @@ async def test_proposals_wait_for_approval(store: Store) -> None:
     assert short(await labels(store, "intent", approved=["change_address"])) == {"1": ("change_address", 1, 1)}
 
 
+async def test_a_proposal_counts_once_its_own_head_tells_the_label(store: Store) -> None:
+    """Approved long ago and live since; told by another head alone, it still waits."""
+    await given(store, {"on": "1", "label": "change_address", "proposed": True})
+    assert await labels(store, "intent", told=[("sentiment", "change_address"), ("intent", "track_order")]) == []
+    live = [("sentiment", "neutral"), ("intent", "change_address")]
+    assert short(await labels(store, "intent", told=live)) == {"1": ("change_address", 1, 1)}
+
+
 async def test_nobody_can_flood_a_data_set(store: Store) -> None:
     """Of one annotator only the first votes of a day count; those of the next day are counted anew."""
     tomorrow = DAY + timedelta(days=1)

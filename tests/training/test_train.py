@@ -173,11 +173,18 @@ def test_what_goes_wrong_is_one_clear_line(tmp_path: Path, arguments: tuple[str,
     assert "Traceback" not in done.stderr
 
 
-def test_a_setting_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TIDEMILL_PRECISION", "fp33", "TIDEMILL_PRECISION: Input should be"),
+        ("TIDEMILL_BLOBS", "nonsense", '"blobs" from source "EnvSettingsSource": its TIDEMILL_ variable is to be JSON'),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_one_clear_line(tmp_path: Path, name: str, value: str, said: str) -> None:
     """It is named, with what it may be."""
-    done = program(tmp_path, "train", "intent", "--no-promote", TIDEMILL_PRECISION="fp33")
+    done = program(tmp_path, "train", "intent", "--no-promote", **{name: value})
     assert done.returncode == 1
-    assert "TIDEMILL_PRECISION: Input should be" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -15,9 +15,12 @@ from shared.picture.decoders import Decoders
 from shared.picture.grey import letterbox
 from shared.store.labels import Label
 
+_AT_ONCE = 4  # pictures that are read: more would not be faster, and each may be 64 MB
 CONFIRMED, CORRECTED = 0.5, 4.0  # weights of a picture's loss, against 1 for a drawn one
 
 log = logging.getLogger(__name__)
+
+Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,13 @@ async def judged(
         if label.label in known.get(label.head, ()):
             by_prediction.setdefault(label.prediction_id, []).append(label)
     rows = [(id_, said, imaging_pb2.ImagingRequest.FromString(said[0].request)) for id_, said in by_prediction.items()]
-    pictures = await asyncio.gather(*(_fetch(request, claims, decoders, side) for _, _, request in rows))
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(request: imaging_pb2.ImagingRequest) -> "Picture | None":
+        async with places:
+            return await _fetch(request, claims, decoders, side)
+
+    pictures = await asyncio.gather(*(fetch(request) for _, _, request in rows))
     truth = {head: np.full(len(rows), UNKNOWN, np.int64) for head in known}
     for row, (_, said, _) in enumerate(rows):
         for label in said:
@@ -83,7 +92,7 @@ def _weight(said: Sequence[Label]) -> float:
 
 async def _fetch(
     request: imaging_pb2.ImagingRequest, claims: Claims, decoders: Decoders, side: int
-) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None":
+) -> "Picture | None":
     if request.WhichOneof("image") != "claim":
         return None
     try:
