@@ -85,9 +85,7 @@ class Level:
     weigh: Callable[[str], float]  # a caller
     time: float = 0.0  # virtual: what each caller, over its weight, could have been served since the level began
     lines: dict[str, Line] = field(default_factory=dict)
-    left: dict[str, float] = field(
-        default_factory=dict
-    )  # caller who has none waiting -> `served`, unless that is long ago
+    left: dict[str, float] = field(default_factory=dict)  # who has none waiting -> `served`, unless long ago
     cost: Counter[Lane] = field(default_factory=Counter)
     kept: int = KEPT  # how many of those who left were remembered when it was last looked over
 

@@ -48,9 +48,8 @@ class Loader:
             return self._build(folder, spec, version)
         except BundleError:
             raise
-        except (
-            BaseException
-        ) as error:  # safetensors and tokenizers have their own; a panic of their Rust is no Exception
+        # Safetensors and tokenizers have errors of their own, and a panic of their Rust is no Exception.
+        except BaseException as error:
             raise BundleError(f"{folder}: what it holds does not fit its {bundles.SPEC}: {error}") from error
 
     def release(self) -> None:

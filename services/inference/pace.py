@@ -6,9 +6,8 @@ from math import ceil
 COLD = 2  # first passes of a lane, which allocate and compile, and so tell nothing
 KNOWN = 4  # passes that it takes to estimate from
 MEMORY = 0.95  # what a pass still counts for at the next one
-HICCUP = (
-    4.0  # a pass that took longer than this many times the expected counts as that: one pause must not close the lane
-)
+# A pass that took longer than this many times the expected counts as that: one pause must not close the lane.
+HICCUP = 4.0
 MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
 NEARLY = 0.9  # of what the device does in full passes
 SHARED = 10  # times smaller than the budget is a pass, where a light caller shares the device with a heavy one, ...

@@ -39,9 +39,8 @@ class Scheduler:
         ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
         self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
         self._heavy: dict[str, float] = {}  # caller -> when it last had a full pass or more waiting
-        self._paces: WeakKeyDictionary[Lane, Pace] = (
-            WeakKeyDictionary()
-        )  # a lane that is unloaded must not be held here
+        # A lane that is unloaded must not be held here.
+        self._paces: WeakKeyDictionary[Lane, Pace] = WeakKeyDictionary()
 
     def add(self, units: Sequence[Unit]) -> None:
         _sum_up(units)

@@ -157,9 +157,8 @@ class Client:
             raise
         except (Unavailable, Expired) as failure:
             _fail(batch, failure)
-        except (
-            Exception
-        ) as flaw:  # a Reject, or a bug: of one row, perhaps, which must not cost the others their answers
+        # A Reject, or a bug: of one row, perhaps, which must not cost the others their answers.
+        except Exception as flaw:
             if len(batch) == 1:
                 _fail(batch, flaw)
             else:

@@ -16,9 +16,8 @@ from shared.settlement.settlement import Means, settle
 from shared.store.outcome import Settled
 
 IN_HAND = 1024  # events at once; beyond, unary and batch calls are told to come back, and messages of streams wait in the transport
-IN_HAND_BYTES = (
-    128 * 1024 * 1024
-)  # of payloads: settling a large one takes some eight times its size, and a quarter holds the largest batch
+# Of payloads: settling a large one takes some eight times its size, and a quarter holds the largest batch.
+IN_HAND_BYTES = 128 * 1024 * 1024
 
 
 class Custody:

@@ -47,9 +47,8 @@ class Service:
         self._settings = settings
         self._custody = Custody(domain)
         self._stopping = asyncio.Event()
-        self._entrance = (
-            asyncio.Lock()
-        )  # of streams: what waits before it waits as its bytes, not decoded and encoded again besides
+        # Of streams: what waits before it waits as its bytes, not decoded and encoded again besides.
+        self._entrance = asyncio.Lock()
 
     def open(self, means: Means, tally: Tally, projector: Projector) -> None:
         """From now on calls are answered; before, they are told that we start."""
@@ -85,9 +84,8 @@ class Service:
                     return await answer(data, context)
             except Failure as failure:
                 await refuse(context, failure, self._domain.name)
-            except (
-                Exception
-            ) as bug:  # a fault of ours: gRPC would answer with its text, which may hold what somebody wrote
+            # A fault of ours: gRPC would answer with its text, which may hold what somebody wrote.
+            except Exception as bug:
                 await self._confess(name, bug, context)
 
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=_serialise)

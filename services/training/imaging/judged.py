@@ -79,7 +79,8 @@ async def judged(
         ("judged",) * len(used),
     )
     kept = tuple(rows[row][0] for row in used)
-    left_out = tuple(dict.fromkeys(label.prediction_id for label in labels if label.prediction_id not in kept))
+    learned = set(kept)
+    left_out = tuple(dict.fromkeys(label.prediction_id for label in labels if label.prediction_id not in learned))
     return Judged(
         samples, kept, left_out, tuple(sorted(id_ for row in used for s in rows[row][1] for id_ in s.judgement_ids))
     )
