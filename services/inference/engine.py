@@ -1,18 +1,20 @@
-"""The device thread and what feeds it: rows in from the event loop, through the scheduler, results back on the event loop."""
+"""What feeds the device threads: rows in from the event loop, through the scheduler, results back on the event loop."""
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from services.inference import refusal
 from services.inference.admission import Admission
 from services.inference.blame import Verdict
+from services.inference.crew import Crew
 from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
+from services.inference.threads import use_cores
 from services.inference.units import DEFAULT_PRIORITY, Batch, Unit
 
 
@@ -43,11 +45,10 @@ class Engine:
     def __init__(self, admission: Admission | None = None) -> None:
         self.admission = admission or Admission()
         self._scheduler = Scheduler(self.admission.weights)
-        self._work = threading.Condition()  # guards the scheduler
-        self._stopping = False
-        self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
+        self._crew = Crew(self._take, lambda: self._scheduler.waiting > 0, self._serve, self._die)
+        self._lock = self._crew.lock  # guards the scheduler
         self._loop: asyncio.AbstractEventLoop
-        self.fault: asyncio.Future[None]  # ends, with what ended it, should the device thread die
+        self.fault: asyncio.Future[None]  # ends, with what ended it, should a device thread die
         self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: (
             None
         )  # told, on the event loop, what was computed
@@ -55,13 +56,16 @@ class Engine:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.fault = self._loop.create_future()
-        self._thread.start()
+        self._crew.start()
+
+    def share(self, cores: int) -> None:
+        """Passes are to be made side by side on so many cores, where there are as many as that takes."""
+        self._crew.share(cores)
+        with self._lock:
+            self._scheduler.sides = self._crew.size
 
     async def stop(self) -> None:
-        with self._work:
-            self._stopping = True
-            self._work.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._crew.stop)
 
     @property
     def waiting(self) -> int:
@@ -70,7 +74,7 @@ class Engine:
 
     def drain_time(self) -> float:
         """Seconds until what waits now is computed, at the pace of late; between 0.05 and 30."""
-        with self._work:
+        with self._lock:
             return _bounded(self._scheduler.backlog())
 
     async def compute(self, rows: Sequence[Work], call: Call) -> Ticket:
@@ -85,9 +89,9 @@ class Engine:
             Unit(row.device, row.cost, call.deadline, call.priority, call.caller, row.payload, ticket, index)
             for index, row in enumerate(rows)
         ]
-        with self._work:
+        with self._lock:
             self._admit(units, call.deadline - ticket.queued)
-            self._work.notify()
+            self._crew.wake()
         try:
             async with asyncio.timeout(max(call.deadline - time.monotonic(), 0)):
                 await ticket.done
@@ -95,7 +99,7 @@ class Engine:
             raise refusal.expired() from None
         finally:
             if ticket.left:  # the caller left, or is told so now: what still waits must not be computed
-                with self._work:
+                with self._lock:
                     self._scheduler.drop(units)
         return ticket
 
@@ -110,53 +114,43 @@ class Engine:
             raise refusal.overloaded(_bounded(before + own - seconds))
         self._scheduler.add(units)
 
-    def _serve(self) -> None:
-        """The device thread."""
-        try:
-            while self._step():
-                pass
-        except BaseException as error:  # without this thread nothing is ever answered: the process must know, and end
-            self._loop.call_soon_threadsafe(self.fault.set_exception, error)
-            raise
-
-    def _step(self) -> bool:
-        """One batch. Nothing of it is held when this returns: a model that is unloaded meanwhile must not stay in memory until the next."""
-        batch = self._next()
-        if batch is None:
-            return False
-        started = time.monotonic()
-        verdict = run(batch, started)
-        seconds = time.monotonic() - started
-        with self._work:
-            if batch.units and verdict is None:  # a search for what is at fault tells nothing of how long a pass takes
-                self._scheduler.learn(batch.lane, batch.cost, seconds)
-            if verdict is not None:
-                self._scheduler.add([unit for unit in verdict.untried if not unit.owner.done.done()])
-        self._loop.call_soon_threadsafe(self._deliver, batch, verdict or Verdict(), seconds)
-        return True
-
-    def _next(self) -> Batch | None:
-        """Waits for rows; None: the engine stops and nothing is left to do.
+    def _take(self, free: int) -> Batch | None:
+        """What to compute next; under the lock.
 
         Callers leave on the event loop, which drops their rows a turn later: what was taken meanwhile would be learned from as if it had
         been computed, in no time at all.
         """
-        with self._work:
-            while True:
-                batch = self._scheduler.take(time.monotonic())
-                if batch is not None:
-                    wanted = [unit for unit in batch.units if not unit.owner.done.done()]
-                    return Batch(batch.lane, wanted, batch.shed)
-                if self._stopping:
-                    return None
-                self._work.wait()
+        batch = self._scheduler.take(time.monotonic(), free)
+        if batch is None:
+            return None
+        return replace(batch, units=[unit for unit in batch.units if not unit.owner.done.done()])
+
+    def _serve(self, batch: Batch, cores: int) -> Callable[[], None]:
+        """One pass, on a device thread; what is returned tells the event loop."""
+        if cores:
+            use_cores(cores)
+            batch = replace(batch, share=cores / self._crew.cores)
+        started = time.monotonic()
+        verdict = run(batch, started)
+        seconds = time.monotonic() - started
+        with self._lock:
+            if batch.units and verdict is None:  # a search for what is at fault tells nothing of how long a pass takes
+                self._scheduler.learn(batch.lane, batch.cost, seconds)
+            if verdict is not None:
+                self._scheduler.add([unit for unit in verdict.untried if not unit.owner.done.done()])
+                self._crew.wake()
+        return partial(self._loop.call_soon_threadsafe, self._deliver, batch, verdict or Verdict(), seconds)
+
+    def _die(self, error: BaseException) -> None:
+        """Without its threads nothing is ever answered: the process must know, and end."""
+        self._loop.call_soon_threadsafe(lambda: self.fault.done() or self.fault.set_exception(error))
 
     def _deliver(self, batch: Batch, verdict: Verdict, seconds: float) -> None:
         """On the event loop. Rows are counted down here: a request must not end before it knows of all its passes."""
         still_open = {id(unit) for unit in (*verdict.broken, *verdict.untried)}
         ended = [unit for unit in batch.units if id(unit) not in still_open]
         bad = {id(unit) for unit in verdict.bad}
-        self.on_batch(Batch(batch.lane, [unit for unit in ended if id(unit) not in bad], batch.shed), seconds)
+        self.on_batch(replace(batch, units=[unit for unit in ended if id(unit) not in bad]), seconds)
         for ticket in {unit.owner for unit in batch.shed}:
             _end(ticket, refusal.expired())
         for ticket in {unit.owner for unit in verdict.broken}:

@@ -21,6 +21,7 @@ class Filling:
     pace: Pace
     now: float
     limit: float
+    sides: int = 1  # passes that are made beside it, itself included
     spent: int = 0
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)
@@ -50,10 +51,11 @@ class Filling:
 
     def _ends_late(self, unit: Unit) -> bool:
         """Whether the request of this row, the first of it, will: in this batch or, where it is too large, in as few as it takes."""
-        whole, later = self.spent + unit.rest, 0.0
-        if whole > self.limit and unit.rest > unit.cost:
-            later = whole - self.limit
-        return self.pace.seconds(whole) + self.pace.further(later) > unit.deadline - self.now
+        whole = self.spent + unit.rest
+        if whole <= self.limit or unit.rest == unit.cost:
+            return self.pace.seconds(whole) > unit.deadline - self.now
+        later = (whole - self.limit) / self.sides
+        return self.pace.seconds(self.limit + later) + self.pace.further(later, self.limit) > unit.deadline - self.now
 
     def _drop(self, unit: Unit) -> Verdict:
         self.shed.append(unit)

@@ -122,6 +122,8 @@ class Loader:
         import torch
 
         self._on_gpu = torch.cuda.is_available()
+        if not self._on_gpu:  # a GPU takes one pass after another; on a CPU they share the cores
+            self._engine.share(torch.get_num_threads())
         return torch.device("cuda" if self._on_gpu else "cpu")
 
 

@@ -11,7 +11,7 @@ refused = _meter.create_counter("tidemill.inference.refused", "{call}", "calls b
 waited = _meter.create_histogram("tidemill.inference.wait", "s", "of a call for its first pass through the device")
 passes = _meter.create_histogram("tidemill.inference.pass", "s", "one pass through the device")
 busy = _meter.create_counter(
-    "tidemill.inference.busy", "s", "in passes: its rate is the share of the time that the device is busy"
+    "tidemill.inference.busy", "s", "of the whole device in passes: its rate is the share of the device that is busy"
 )
 rows = _meter.create_histogram("tidemill.inference.batch", "{row}", "rows of one pass")
 padding = _meter.create_histogram(

@@ -62,9 +62,9 @@ class Pace:
             return float("inf")
         return (seconds / (1 + MARGIN * self.deviation) - self.fixed) / self.each
 
-    def further(self, cost: float) -> float:
-        """Seconds that the passes take besides, at most, in which rows of this cost go that one pass had no room for."""
-        return ceil(cost / self.budget) * self.fixed * (1 + MARGIN * self.deviation) if self.known else 0.0
+    def further(self, cost: float, most: float) -> float:
+        """Seconds that the passes, of `most` each, take besides, at most, in which rows of this cost go that one had no room for."""
+        return ceil(cost / most) * self.fixed * (1 + MARGIN * self.deviation) if self.known else 0.0
 
     def least(self) -> float:
         """The cost of the smallest pass that still does nearly what a full one does in the same time; 0 while nothing is known."""
@@ -74,7 +74,7 @@ class Pace:
         return NEARLY * self.fixed * self.budget / (full - NEARLY * self.each * self.budget)
 
     def shared(self) -> float:
-        """The cost of a pass that a light caller need not wait long for: small, but not so small that it wastes the device."""
+        """The cost of a pass that nobody waits long for: small, but not so small that it wastes the device."""
         if not self.known:
             return self.budget
         return min(max(self.budget / SHARED, self.fixed / self.each * (1 / OVERHEAD - 1)), self.budget)

@@ -21,7 +21,7 @@ class Device(Lane, Protocol):
         ...
 
     def run(self, units: Sequence[Unit]) -> Sequence[Any]:
-        """One result for each unit, in order. Only ever called from the device thread."""
+        """One result for each unit, in order. Called from device threads, from two at once where passes share the cores."""
         ...
 
     def padding(self, units: Sequence[Unit]) -> int:
@@ -35,7 +35,7 @@ class Device(Lane, Protocol):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request's rows. The device thread fills `results`, and `bad` with those at fault; the event loop wakes who waits for `done`."""
+    """One request's rows. Device threads fill `results`, and `bad` with those at fault; the event loop wakes who waits for `done`."""
 
     done: "asyncio.Future[None]"
     results: list[Any]

@@ -31,6 +31,7 @@ class Scheduler:
         """weights: caller -> its share of the device beside others'; 1 where there is none."""
         self.waiting = 0  # rows
         self.cost = 0  # of those
+        self.sides = 1  # passes that are made side by side
         self._weigh: Callable[[str], float] = lambda caller: weights.get(caller, 1.0)
         self._levels: dict[int, Level] = {}
         self._arrivals = count()
@@ -73,8 +74,8 @@ class Scheduler:
                 self._pace(lane).doubt()
 
     def backlog(self) -> float:
-        """Seconds of the device that all waiting rows take; a guess while nothing is known."""
-        return sum(self._seconds(level.cost) for level in self._levels.values())
+        """Seconds until all waiting rows are computed; a guess while nothing is known."""
+        return sum(self._seconds(level.cost) for level in self._levels.values()) / self.sides
 
     def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
         """For rows of one request that are not yet added: (seconds that certainly go before them, seconds that they take), at the least.
@@ -93,12 +94,13 @@ class Scheduler:
         for unit in units:
             costs[unit.lane] = costs.get(unit.lane, 0) + unit.cost
         alone = sum(self._known_seconds({lane: cost}) * self._pace(lane).trust for lane, cost in costs.items())
-        return min(own + higher, own / RESERVED), alone
+        return min(own + higher, own / RESERVED) / self.sides, alone / min(self.sides, len(units))
 
-    def take(self, now: float) -> Batch | None:
+    def take(self, now: float, free: int = 1) -> Batch | None:
         """The next batch: at most its lane's budget in cost, less where callers share, or one row that costs more. None: nothing waits.
 
         Every row whose turn has come is in `units` or, because it would end late, in `shed`; none is in both.
+        free: as many can begin now, side by side: what waits is divided among them, unless it is little.
         """
         if not self._levels:
             return None
@@ -107,8 +109,8 @@ class Scheduler:
         owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
-        most = pace.shared() if self._is_shared(now) else lane.budget
-        filling = Filling(lane, pace, now, most)
+        most = pace.shared() if self._is_shared(now) else self._divide(lane, free)
+        filling = Filling(lane, pace, now, most, self.sides)
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
@@ -120,6 +122,13 @@ class Scheduler:
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
         return Batch(lane, sorted(filling.units, key=lambda unit: unit.cost), filling.shed)
+
+    def _divide(self, lane: Lane, free: int) -> float:
+        """The cost of a pass that is begun with others of its lane: in a smaller one, most would be what any pass takes."""
+        if free == 1:
+            return lane.budget
+        pace, whole = self._pace(lane), sum(level.cost[lane] for level in self._levels.values())
+        return min(max(whole / free, pace.shared() if pace.known else 0.0), lane.budget)
 
     def _is_shared(self, now: float) -> bool:
         """Whether a light caller has rows waiting beside another's of its priority, or both had a moment ago.

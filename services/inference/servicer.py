@@ -139,7 +139,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             metrics.shed.add(count, {"tidemill.priority": priority})
         device = cast(Device, batch.lane)
         precision = {"tidemill.precision": device.precision}
-        metrics.busy.add(seconds, precision)
+        metrics.busy.add(seconds * batch.share, precision)
         if not batch.units:
             return
         metrics.passes.record(seconds, precision)

@@ -29,7 +29,7 @@ from shared.nn.heads import Heads, calibrate
 from shared.nn.tokens import Tokenizer, Tokens, pack
 
 # Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait.
-BUDGET = {"cpu": 1024, "cuda": 32_768}
+BUDGET = {"cpu": 512, "cuda": 32_768}
 # Characters and texts of a request that are tokenised on the event loop: handing them to a thread takes about as long.
 SHORT, FEW = 512, 8
 

@@ -1,13 +1,14 @@
-"""How the device thread's helpers wait, and who may have helpers at all.
+"""How the helpers of a thread that computes wait, and who may have helpers at all.
 
 A pass of one short text is fifty small operations, each shared out among OpenMP's workers. A worker that sleeps between two of them takes
 longer to wake than it then works; one that spins on after the pass takes a core from the event loop and from whoever calls. So workers
 spin for a moment. libgomp has them spin at all only while its threads are no more than the cores (`gomp_throttled_spin_count_var`), and it
-keeps a team of workers for every thread that ever computed with several: so only the device thread may compute and stay.
+keeps a team of workers for every thread that ever computed with several: so only one thread may do so and stay (the first of `crew`).
 """
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -24,6 +25,13 @@ def set_waiting() -> None:
     """Before torch is imported, which reads it then. Where a deployment has set how workers wait, that stays."""
     if not any(name in os.environ for name in WAITING):
         os.environ.update(WAITING)
+
+
+def use_cores(count: int) -> None:
+    """What this thread computes next, it does on so many. (MKL takes the number for all threads in some builds: so say it each time.)"""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
 
 
 async def run_apart(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:

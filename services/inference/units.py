@@ -39,11 +39,15 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Units of one lane, cheapest first, and those that are not computed because they would come too late."""
+    """Units of one lane, cheapest first, and those that are not computed because they would come too late.
+
+    share: of the device, that their pass has.
+    """
 
     lane: Lane
     units: list[Unit]
     shed: list[Unit]
+    share: float = 1.0
 
     @property
     def cost(self) -> int:

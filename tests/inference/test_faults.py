@@ -71,7 +71,7 @@ async def test_a_row_that_fails_by_itself_is_told_apart(poisoned: Running) -> No
     texts = [good(1 + i % 9, i) for i in range(20)]
     alone = tensors(await poisoned.stub.ModelInfer(ask("intent", *texts)))
     mixed = with_errors(ask("intent", *texts[:10], f"my {POISON}", *texts[10:], POISON))
-    with poisoned.engine._work:  # so that all of them are one pass
+    with poisoned.engine._lock:  # so that all of them are one pass
         calls = [asyncio.ensure_future(call()) for call in (lambda: poisoned.stub.ModelInfer(mixed),) * 2]
         calls += [asyncio.ensure_future(poisoned.stub.ModelInfer(ask("risk", *texts)))]
         await until(lambda: poisoned.engine.waiting == 2 * 22 + 20)

@@ -1,0 +1,117 @@
+"""The threads that compute: which of them takes the next pass, and with how many of the cores.
+
+Cores that share a pass wait for each other fifty times in it, and for each other's disturbances. So two passes side by side, each on half
+of the cores, get more done than one after the other on all of them; but a pass that is alone ends sooner on all. Only the first thread
+ever has helpers: OpenMP keeps a team for every thread that had some, and lets none spin where teams outnumber the cores (`threads`).
+"""
+
+import threading
+from collections.abc import Callable
+
+from services.inference.units import Batch
+
+SIZE = 2  # threads, where there are cores for them
+
+
+class Crew:
+    """Before it is started, and while it works, rows come and go under `lock`."""
+
+    def __init__(
+        self,
+        take: Callable[[int], Batch | None],
+        waits: Callable[[], bool],
+        compute: Callable[[Batch, int], Callable[[], None]],
+        die: Callable[[BaseException], None],
+    ) -> None:
+        """
+        Args:
+            take: the next batch, where so many threads are free, or None; called under the lock.
+            waits: whether anything does; called under the lock.
+            compute: makes the pass, on so many cores (0: as many as it likes), and returns what tells of it.
+            die: told what ended a thread that was to go on.
+        """
+        self.lock = threading.RLock()
+        self._take, self._waits, self._compute, self._die = take, waits, compute, die
+        self._threads: list[threading.Thread] = []
+        self._calls: list[threading.Condition] = []
+        self._idle: set[int] = set()
+        self.cores = 0  # that passes share; 0: unknown, or too few
+        self._alone = False  # a pass is on all cores: until it ends, no other begins
+        self._stopping = False
+
+    @property
+    def size(self) -> int:
+        return len(self._threads)
+
+    def start(self) -> None:
+        """One thread, which leaves the cores to whatever computes."""
+        self._add()
+
+    def share(self, cores: int) -> None:
+        """From now on, passes share these cores."""
+        with self.lock:
+            if self.cores or cores < SIZE or self._stopping:
+                return
+            self.cores = cores
+            while self.size < SIZE:
+                self._add()
+
+    def wake(self) -> None:
+        """Something waits. Under the lock."""
+        if self._idle and not self._alone:
+            self._calls[min(self._idle)].notify()
+
+    def stop(self) -> None:
+        """Returns when all that waits is computed."""
+        with self.lock:
+            self._stopping = True
+            for call in self._calls:
+                call.notify()
+        for thread in self._threads:
+            thread.join()
+
+    def _add(self) -> None:
+        number = self.size
+        self._calls.append(threading.Condition(self.lock))
+        self._threads.append(threading.Thread(target=self._work, args=(number,), name=f"device-{number}", daemon=True))
+        self._threads[number].start()
+
+    def _work(self, number: int) -> None:
+        try:
+            while self._step(number):
+                pass
+        except BaseException as error:
+            self._die(error)
+            raise
+
+    def _step(self, number: int) -> bool:
+        """One pass. Nothing of it is held when this returns: a model that is unloaded meanwhile must not stay in memory until the next."""
+        found = self._next(number)
+        if found is None:
+            return False
+        tell = self._compute(*found)
+        with self.lock:  # before anyone is told: who hears of it asks for the next pass, which this thread is free for
+            self._alone = False
+            self._idle.add(number)
+        tell()
+        return True
+
+    def _next(self, number: int) -> tuple[Batch, int] | None:
+        """Waits for a batch; None: the crew stops, and nothing is left to do for this thread."""
+        with self.lock:
+            self._idle.add(number)
+            while not (self._stopping and number):
+                batch = self._take(len(self._idle)) if self._is_next(number) else None
+                if batch is not None:
+                    self._idle.discard(number)
+                    self._alone = not number and len(self._idle) == self.size - 1 and not self._waits()
+                    self.wake()
+                    return batch, self.cores if self._alone else self.cores // self.size
+                if self._stopping and not self._alone:
+                    return None
+                self._calls[number].wait()
+            self._idle.discard(number)
+            return None
+
+    def _is_next(self, number: int) -> bool:
+        return not self._alone and (number == 0 or 0 not in self._idle)
