@@ -20,7 +20,7 @@ class Crew:
         self,
         take: Callable[[int], Batch | None],
         waits: Callable[[], bool],
-        compute: Callable[[Batch, int], Callable[[], None]],
+        compute: Callable[[Batch, int], Callable[[], object]],
         die: Callable[[BaseException], None],
     ) -> None:
         """

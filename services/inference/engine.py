@@ -125,7 +125,7 @@ class Engine:
             return None
         return replace(batch, units=[unit for unit in batch.units if not unit.owner.done.done()])
 
-    def _serve(self, batch: Batch, cores: int) -> Callable[[], None]:
+    def _serve(self, batch: Batch, cores: int) -> Callable[[], object]:
         """One pass, on a device thread; what is returned tells the event loop."""
         if cores:
             use_cores(cores)
@@ -143,7 +143,11 @@ class Engine:
 
     def _die(self, error: BaseException) -> None:
         """Without its threads nothing is ever answered: the process must know, and end."""
-        self._loop.call_soon_threadsafe(lambda: self.fault.done() or self.fault.set_exception(error))
+        self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.fault.done():
+            self.fault.set_exception(error)
 
     def _deliver(self, batch: Batch, verdict: Verdict, seconds: float) -> None:
         """On the event loop. Rows are counted down here: a request must not end before it knows of all its passes."""

@@ -28,8 +28,8 @@ from shared.nn.attribution import can_attribute
 from shared.nn.heads import Heads, calibrate
 from shared.nn.tokens import Tokenizer, Tokens, pack
 
-# Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait.
-BUDGET = {"cpu": 512, "cuda": 32_768}
+# Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait (decision 18).
+BUDGET = {"cpu": 320, "cuda": 32_768}
 # Characters and texts of a request that are tokenised on the event loop: handing them to a thread takes about as long.
 SHORT, FEW = 512, 8
 
