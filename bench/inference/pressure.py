@@ -42,10 +42,10 @@ def mixed(ground: Ground, precision: str) -> None:
 
 
 def overload(ground: Ground, precision: str) -> None:
-    """Three times as many rows as the server manages, open loop, in three priorities."""
-    capacity = ground.figures.median(f"{precision}_rows64")
-    rows = _rows(OVERLOAD * capacity)
-    texts = ground.part(1)
+    """Three times as many rows as the server managed of such calls a moment before, open loop, in three priorities."""
+    texts, rows = ground.part(1), _rows(OVERLOAD * ground.figures.median(f"{precision}_rows64"))
+    full = Stream(INTENT, rows, clients=_clients(rows))
+    capacity = ground.call(precision, [full], texts, ground.size.seconds / 2)[0].rate()
     streams = [
         Stream(
             INTENT,
@@ -62,6 +62,7 @@ def overload(ground: Ground, precision: str) -> None:
     counts = ground.servers[precision].counts() - before
     _note_overload(ground, precision, heard, counts.computed)
     note = ground.figures.note
+    note(f"{precision}_overload_capacity", capacity)
     note(f"{precision}_overload_goodput", _within(heard) * rows / _span(heard) / capacity)
 
 
@@ -91,6 +92,11 @@ def _within(heard: Sequence[Heard], of: Heard | None = None) -> int:
 def _rows(load: float) -> int:
     """Of a call, so that this many rows a second are about a hundred calls: it is the device that is pressed, not the protocol."""
     return max(2, min(256, round(load / 100)))
+
+
+def _clients(rows: int) -> int:
+    """Who keep as many rows under way as four clients with 64 a call do."""
+    return max(1, round(4 * 64 / rows))
 
 
 def flood(ground: Ground, precision: str) -> None:

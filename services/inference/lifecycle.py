@@ -15,6 +15,7 @@ from services.inference.load import Loader
 from services.inference.registry import Registry
 from services.inference.served import Served
 from services.inference.threads import run_apart
+from services.inference.units import LOWEST_PRIORITY
 from shared.bundle import BundleError
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,9 @@ async def warm(served: Served) -> None:
     """
     try:
         rows, tensors = served.sample()
-        answer = await served.answer(rows, tensors, Call(time.monotonic() + WARM_UP, "warm-up", model=served))
+        # behind all who ask, and so no caller of theirs for whom passes would be smaller
+        call = Call(time.monotonic() + WARM_UP, "warm-up", LOWEST_PRIORITY, served)
+        answer = await served.answer(rows, tensors, call)
     except Exception as error:  # a Refusal, or whatever its tokenizer and torch raise: it must cost this version alone
         raise BundleError(f"{served.name} {served.version} cannot answer: {error}") from error
     if answer.errors:

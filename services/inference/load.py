@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from services.inference.engine import Engine
 from services.inference.prior import PriorModel
 from services.inference.served import Identity, Served
+from services.inference.threads import use_cores
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision
 from shared.heads import misfit
@@ -124,6 +125,7 @@ class Loader:
         self._on_gpu = torch.cuda.is_available()
         if not self._on_gpu:  # a GPU takes one pass after another; on a CPU they share the cores
             self._engine.share(torch.get_num_threads())
+            use_cores(1)  # loading leaves the others to passes
         return torch.device("cuda" if self._on_gpu else "cpu")
 
 

@@ -1,6 +1,7 @@
 """One inference process, from its first line of log to leaving in order."""
 
 import asyncio
+import gc
 import importlib
 import json
 import logging
@@ -51,6 +52,7 @@ async def serve(settings: Settings) -> None:
     async def announce(model: str) -> None:
         await health.set(model, _SERVING)
         if not model:
+            settle()
             await health.set(SERVICE, _SERVING)
             log.info("serving %s", ", ".join(registry.live()))
 
@@ -72,6 +74,15 @@ async def serve(settings: Settings) -> None:
             await importing
     finally:
         await engine.stop()
+
+
+def settle() -> None:
+    """What is in memory now, stays: collecting garbage looks at it no more, which took a tenth of a second from all calls at every swap.
+
+    Models hold no cycles (tests/inference/test_memory.py), so those that were live at the start still leave when they are replaced.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def open_engine(settings: Settings) -> Engine:

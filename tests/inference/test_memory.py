@@ -4,6 +4,7 @@ import asyncio
 import gc
 import shutil
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from services.inference.lifecycle import warm
 from services.inference.load import Loader
 from services.inference.registry import WARM
 from services.inference.served import Served
+from services.inference.text import TextModel
 from services.inference.units import Batch
 from shared.settings import Settings
 from tests.inference import bundles
@@ -94,6 +96,27 @@ async def test_what_is_unloaded_is_given_back(tmp_path: Path, monkeypatch: pytes
     assert late <= early + size // 2
     assert grown < ROUNDS * size / 4
     assert held() - before < size
+
+
+async def test_a_model_that_leaves_needs_no_collector(tmp_path: Path) -> None:
+    """Nothing in a model that has answered refers to itself in a circle: what was live at the start is exempt from collection."""
+    store, engine = tmp_path / "models", Engine()
+    encoder = publish_encoder(tmp_path, store)
+    digest = publish_text(tmp_path, store, "intent", "v1", {"*": encoder}, INTENT)
+    engine.start()
+    gc.collect()
+    gc.disable()
+    try:
+        model = Loader(store, engine).load("intent", "v1", digest)
+        await warm(model)
+        assert isinstance(model, TextModel)
+        device = model._branches["*"].encoder
+        left = [weakref.ref(each) for each in (model, device, device.shared, device.network)]
+        del model, device
+        await engine.stop()
+        assert [each() for each in left] == [None] * len(left)
+    finally:
+        gc.enable()
 
 
 async def turn_over(scratch: Path) -> tuple[int, int, int]:
