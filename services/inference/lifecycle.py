@@ -14,7 +14,7 @@ from services.inference.engine import Call
 from services.inference.load import Loader
 from services.inference.registry import Registry
 from services.inference.served import Served
-from services.inference.threads import run_apart
+from services.inference.threads import give_way, run_apart
 from services.inference.units import LOWEST_PRIORITY
 from shared.bundle import BundleError
 
@@ -93,7 +93,7 @@ class Lifecycle:
         began, key = time.monotonic(), (model, pointer.version)
         served = self._registry.warm(*key) if self._digests.get(key) == pointer.bundle_digest else None
         if served is None:
-            served = await run_apart(self._loader.load, model, pointer.version, pointer.bundle_digest)
+            served = await run_apart(self._load, model, pointer)
             await warm(served)
         self._registry.install(served)
         self._digests[key] = pointer.bundle_digest
@@ -101,6 +101,11 @@ class Lifecycle:
         await asyncio.to_thread(self._loader.release)
         await self._announce(model)
         log.info("%s %s is live, after %.2f s", model, pointer.version, time.monotonic() - began)
+
+    def _load(self, model: str, pointer: Pointer) -> Served:
+        if self._registry.ready:  # somebody may be asking
+            give_way()
+        return self._loader.load(model, pointer.version, pointer.bundle_digest)
 
     def _refuse(self, model: str, pointer: Pointer, why: str) -> None:
         if self._refused.get(model) != why:

@@ -9,6 +9,7 @@ keeps a team of workers for every thread that ever computed with several: so onl
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from typing import TypeVar, TypeVarTuple
 
 # Some tenths of a millisecond. Measured in docs/benchmarks.md: one client's p50, and texts a second with callers on the same cores.
 WAITING = MappingProxyType({"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "5000"})
+
+LOW, LOWEST = 10, 19  # steps of nice: how far a thread gives way, and the end of them
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -32,6 +35,13 @@ def use_cores(count: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)
+
+
+def give_way() -> None:
+    """This thread does the rest of its work in the time that others leave, or in a tenth of a core where they leave none."""
+    if sys.platform == "linux":  # elsewhere threads have no priorities of their own
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + LOW, LOWEST))
 
 
 async def run_apart(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:

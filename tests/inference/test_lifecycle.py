@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import shutil
+import sys
 import threading
 import weakref
 from collections import Counter
@@ -17,6 +19,7 @@ from services.inference.engine import Engine
 from services.inference.load import Loader
 from services.inference.served import Served
 from services.inference.tensors import pack_bytes
+from services.inference.threads import LOW, LOWEST
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, Head, Route, publish
 from shared.nn.subwords import SubwordTokenizer
@@ -34,6 +37,26 @@ def ask(texts: list[str], version: str = "") -> oip.ModelInferRequest:
 
 def publish_next(store: Store, version: str, seed: int, encoder: str = "") -> str:
     return publish_text(store.scratch, store.place, "intent", version, {"*": encoder or store.encoder}, INTENT, seed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_loading_gives_way_to_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is live at the start is loaded as fast as can be; later ones in the time that passes and callers leave."""
+    load, given, own = Loader.load, list[int](), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def watch(self: Loader, *arguments: str) -> Served:
+        given.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return load(self, *arguments)
+
+    monkeypatch.setattr(Loader, "load", watch)
+    ledger = Turning()
+    ledger.point("intent", "v1", publish_next(store, "v1", 1))
+    async with serving(Settings(models=store.place), ledger) as server:
+        await server.until_live("intent", "v1")
+        ledger.point("intent", "v2", publish_next(store, "v2", 2))
+        await server.until_live("intent", "v2")
+    assert given == [own, min(own + LOW, LOWEST)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 async def test_the_thread_that_loads_ends(running: Running, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
