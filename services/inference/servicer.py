@@ -18,7 +18,7 @@ from services.inference.cache import Cache
 from services.inference.calls import Context, read_call, read_caller
 from services.inference.engine import Call, Engine
 from services.inference.passes import Device
-from services.inference.reading import received, unreadable
+from services.inference.reading import cut, received
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
@@ -63,6 +63,8 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
                 working.add(task)
                 task.add_done_callback(working.discard)
                 answers.put_nowait(task)
+                cut.set({})  # the stream may be silent for long, and must not hold what came last
+                del request
 
         reader = asyncio.ensure_future(receive())
         reader.add_done_callback(lambda _: answers.put_nowait(None))
@@ -75,9 +77,11 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
             for each in (reader, *working):
                 each.cancel()
 
-    async def _streamed(self, request: oip.ModelInferRequest | None, context: Context) -> oip.ModelStreamInferResponse:
-        if request is None:
-            return oip.ModelStreamInferResponse(error_message=str(unreadable()))
+    async def _streamed(
+        self, request: oip.ModelInferRequest | Refusal, context: Context
+    ) -> oip.ModelStreamInferResponse:
+        if isinstance(request, Refusal):
+            return oip.ModelStreamInferResponse(error_message=str(request))
         try:
             with _span("ModelStreamInfer", context):
                 return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context))
@@ -222,8 +226,8 @@ async def _abort(context: Context, refused: Refusal) -> NoReturn:
 async def _read(request: oip.ModelInferRequest, size: int) -> Mapping[str, Tensor]:
     """Raw contents only need to be looked at, but typed ones are read number by number: many of them not on the event loop."""
     if size <= LARGE or request.raw_input_contents:
-        return read(request)
-    return await asyncio.to_thread(read, request)
+        return read(request, cut.get())
+    return await asyncio.to_thread(read, request, cut.get())
 
 
 def _respond(

@@ -4,6 +4,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from protos import inference_pb2 as oip
 from services.inference.refusal import invalid
+from services.inference.wire import Cut, count, decode
 from shared.inference.datatypes import DATATYPES
 
 MAX_ROWS = 1024
@@ -19,6 +21,13 @@ MAX_NAME = 64
 STEP = 1 << 14  # typed elements that are read at a time: while numpy reads them, no other thread runs
 
 _LENGTH = struct.Struct("<I")
+_NUMBERS = {
+    "int_contents": np.int32,
+    "int64_contents": np.int64,
+    "uint_contents": np.uint32,
+    "uint64_contents": np.uint64,
+}
+NOTHING: Cut = MappingProxyType({})
 
 Tensor = NDArray[Any] | list[bytes]  # BYTES are lists, of rank 1
 
@@ -50,14 +59,14 @@ def check(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> int:
     return int(first.shape[0])
 
 
-def read(request: oip.ModelInferRequest) -> dict[str, Tensor]:
-    """The tensors of a checked request, by name.
+def read(request: oip.ModelInferRequest, cut: Cut = NOTHING) -> dict[str, Tensor]:
+    """The tensors of a checked request, by name. cut: typed numbers that are not in it.
 
     Raises:
         Refusal: INVALID_ARGUMENT: contents that are not what shape and datatype say.
     """
     if not request.raw_input_contents:
-        return {each.name: _typed(each) for each in request.inputs}
+        return {each.name: _typed(each, cut.get(at, {})) for at, each in enumerate(request.inputs)}
     pairs = zip(request.inputs, request.raw_input_contents, strict=True)
     return {each.name: _raw(each, raw) for each, raw in pairs}
 
@@ -118,26 +127,43 @@ def _raw(tensor: oip.ModelInferRequest.InferInputTensor, raw: bytes) -> Tensor:
     return np.frombuffer(raw, kind).reshape(tensor.shape)
 
 
-def _typed(tensor: oip.ModelInferRequest.InferInputTensor) -> Tensor:
+def _typed(tensor: oip.ModelInferRequest.InferInputTensor, cut: Mapping[str, list[memoryview]]) -> Tensor:
     kind, field = DATATYPES[tensor.datatype]
     if not field:
         raise invalid("CONTENTS_MISMATCH", _path(tensor), f"{tensor.datatype} has no typed contents: send it raw")
-    filled = {descriptor.name for descriptor, _ in tensor.contents.ListFields()}
+    filled = {descriptor.name for descriptor, _ in tensor.contents.ListFields()} | cut.keys()
     if filled - {field}:
         raise invalid("CONTENTS_MISMATCH", _path(tensor), f"{tensor.datatype} belongs in {field}")
     values = getattr(tensor.contents, field)
-    expected = math.prod(tensor.shape)
-    if len(values) != expected:
-        raise invalid("CONTENTS_MISMATCH", _path(tensor), f"{len(values):,} elements; the shape makes {expected:,}")
+    expected, there = math.prod(tensor.shape), count(cut[field]) if field in cut else len(values)
+    if there != expected:
+        raise invalid("CONTENTS_MISMATCH", _path(tensor), f"{there:,} elements; the shape makes {expected:,}")
     if tensor.datatype == "BYTES":
         return list(values)
     array = np.empty(expected, kind)
     try:
-        for start in range(0, expected, STEP):
-            array[start : start + STEP] = np.array(values[start : start + STEP], kind)
+        if field in cut:
+            _fill(array, field, cut[field])
+        else:
+            for start in range(0, expected, STEP):
+                array[start : start + STEP] = np.array(values[start : start + STEP], kind)
         return array.reshape(tensor.shape)
     except OverflowError:
         raise invalid("VALUE_OUT_OF_RANGE", _path(tensor), f"an element does not fit {tensor.datatype}") from None
+    except ValueError:
+        raise invalid("CONTENTS_MISMATCH", _path(tensor), "the typed numbers are damaged") from None
+
+
+def _fill(array: NDArray[Any], field: str, pieces: list[memoryview]) -> None:
+    """As protobuf reads such a field, and numpy takes its numbers."""
+    start = 0
+    for numbers in decode(pieces):
+        values = (numbers != 0) if field == "bool_contents" else numbers.astype(_NUMBERS[field])
+        part = array[start : start + len(values)]
+        part[:] = values
+        if not np.array_equal(part, values):
+            raise OverflowError
+        start += len(values)
 
 
 def unpack_bytes(raw: bytes, count: int, path: str) -> list[bytes]:
