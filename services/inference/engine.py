@@ -15,7 +15,7 @@ from services.inference.crew import Crew
 from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
 from services.inference.threads import use_cores
-from services.inference.units import DEFAULT_PRIORITY, Batch, Unit
+from services.inference.units import DEFAULT_PRIORITY, Batch, Lane, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,7 @@ class Engine:
         self._lock = self._crew.lock  # guards the scheduler
         self._loop: asyncio.AbstractEventLoop
         self.fault: asyncio.Future[None]  # ends, with what ended it, should a device thread die
-        self.on_batch: Callable[[Batch, float], None] = lambda batch, seconds: (
-            None
-        )  # told, on the event loop, what was computed
+        self.on_batch: Callable[[Batch, float], None] = _ignore  # told, on the event loop, what was computed
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,7 +63,9 @@ class Engine:
             self._scheduler.sides = self._crew.size
 
     async def stop(self) -> None:
+        """Whoever listened is let go of: the thread that waited here may hold the engine for longer, and with it would hold every model."""
         await asyncio.to_thread(self._crew.stop)
+        self.on_batch = _ignore
 
     @property
     def waiting(self) -> int:
@@ -134,12 +134,21 @@ class Engine:
         verdict = run(batch, started)
         seconds = time.monotonic() - started
         with self._lock:
-            if batch.units and verdict is None:  # a search for what is at fault tells nothing of how long a pass takes
-                self._scheduler.learn(batch.lane, batch.cost, seconds)
             if verdict is not None:
-                self._scheduler.add([unit for unit in verdict.untried if not unit.owner.done.done()])
-                self._crew.wake()
+                self._hear(verdict, batch.lane, seconds)
+            elif batch.units:  # one that failed tells nothing of how long a pass takes
+                self._scheduler.learn(batch.lane, batch.cost, seconds)
         return partial(self._loop.call_soon_threadsafe, self._deliver, batch, verdict or Verdict(), seconds)
+
+    def _hear(self, verdict: Verdict, lane: Lane, seconds: float) -> None:
+        """Of a pass that failed; under the lock."""
+        if untried := [unit for unit in verdict.untried if not unit.owner.done.done()]:
+            self._scheduler.try_again(untried, seconds)
+            self._crew.wake()
+        for unit in verdict.bad:
+            self._scheduler.distrust(unit, seconds, time.monotonic())
+        if verdict.broken:
+            verdict.broken += self._scheduler.give_up(lane)
 
     def _die(self, error: BaseException) -> None:
         """Without its threads nothing is ever answered: the process must know, and end."""
@@ -159,9 +168,10 @@ class Engine:
             _end(ticket, refusal.expired())
         for ticket in {unit.owner for unit in verdict.broken}:
             _end(ticket, refusal.broken())
+        for ticket in {unit.owner for unit in batch.units}:
+            ticket.computing += seconds
         for ticket, rows in Counter(unit.owner for unit in ended).items():
             ticket.left -= rows
-            ticket.computing += seconds
             if not ticket.left:
                 _end(ticket)
 
@@ -173,6 +183,10 @@ def _end(ticket: Ticket, error: refusal.Refusal | None = None) -> None:
         ticket.done.set_result(None)
     else:
         ticket.done.set_exception(error)
+
+
+def _ignore(batch: Batch, seconds: float) -> None:
+    """Nobody listens."""
 
 
 def _bounded(seconds: float) -> float:

@@ -1,5 +1,6 @@
 """A batch in the making: which rows it takes, which must wait, and which would come too late."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -11,20 +12,25 @@ class Verdict(Enum):
     IN = auto()
     SHED = auto()
     FULL = auto()  # it must wait, and whoever is behind it too
+    APART = auto()  # it must wait, for it shares no pass with what this one has begun with
 
 
 @dataclass(slots=True)
 class Filling:
-    """limit: the cost of the batch at most: the lane's budget, or less where a row in it is in a hurry."""
+    """limit: the cost of the batch at most: the lane's budget, or less where a row in it is in a hurry. doubted: callers whose rows share
+    no pass with others'."""
 
     lane: Lane
     pace: Pace
     now: float
     limit: float
     sides: int = 1  # passes that are made beside it, itself included
+    doubted: Container[str] = ()
     spent: int = 0
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)
+    rows: float = float("inf")  # at most, because a pass of more has failed
+    apart: tuple[str, bool] | None = None  # whose rows alone, and whether those of failed passes; None: all others'
 
     def offer(self, unit: Unit, room: float, floor: float) -> Verdict:
         """Takes the row, unless the batch would then cost more than `room`; into an empty batch the first always fits.
@@ -33,21 +39,29 @@ class Filling:
         end late, its rows are shed before the first is computed, for whatever is computed next ends later still.
         floor: below this cost the batch is not cut short for a row in a hurry.
         """
-        after = self.spent + unit.cost
+        apart = self._set_apart(unit)
+        if self.units and apart != self.apart:
+            return Verdict.APART
+        after, rows = self.spent + unit.cost, min(self.rows, unit.company or self.rows)
         begun = bool(self.units) and unit.follows(self.units[-1])
         if not begun:
             in_time = self.pace.room(unit.deadline - self.now)
             if unit.deadline <= self.now or in_time < unit.cost:
                 return self._drop(unit)
-        if self.units and after > (self.limit if begun else min(room, self.limit)):
+        if self.units and (len(self.units) >= rows or after > (self.limit if begun else min(room, self.limit))):
             return Verdict.FULL
         if not begun:
             if in_time < max(after, min(floor, self.limit)) or self._ends_late(unit):
                 return self._drop(unit)
             self.limit = min(self.limit, in_time)
         self.units.append(unit)
-        self.spent = after
+        self.spent, self.rows, self.apart = after, rows, apart
         return Verdict.IN
+
+    def _set_apart(self, unit: Unit) -> tuple[str, bool] | None:
+        """Rows of a failed pass are tried again with their caller's alone: whoever has none at fault is soon rid of the others'."""
+        undecided = unit.company > 0
+        return (unit.caller, undecided) if undecided or unit.caller in self.doubted else None
 
     def _ends_late(self, unit: Unit) -> bool:
         """Whether the request of this row, the first of it, will: in this batch or, where it is too large, in as few as it takes."""

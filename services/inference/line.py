@@ -127,6 +127,9 @@ class Level:
             verdict = filling.offer(unit, room, lane.budget if caller in crowds else least if full else 0.0)
             if verdict is Verdict.FULL:
                 return
+            if verdict is Verdict.APART:
+                heapq.heappop(turns)
+                continue
             self._take(line, unit)
             if verdict is Verdict.IN:
                 line.served += filling.pace.share(unit.cost) / line.weight
@@ -153,6 +156,20 @@ class Level:
         present = {caller: line for caller, line in self.lines.items() if lane in line.queues}
         share = lane.budget / sum(line.weight for line in present.values())
         return {caller for caller, line in present.items() if line.cost[lane] >= share * line.weight}
+
+    def charge(self, caller: str, seconds: float) -> None:
+        """Its rows took so much longer than they were counted for when they were taken."""
+        line = self.lines.get(caller)
+        if line is not None:
+            line.served += seconds / line.weight
+        else:
+            saved = max(self.time - SAVED, self.left.get(caller, 0.0))
+            self.left[caller] = saved + seconds / self.weigh(caller)
+
+    def undecided(self, lane: Lane) -> list[Unit]:
+        """Rows of failed passes that wait to be tried again."""
+        queues = [line.queues[lane] for line in self.lines.values() if lane in line.queues]
+        return [unit for queue in queues for _, _, unit in queue.heap if unit.waiting and unit.company]
 
     def drop(self, unit: Unit) -> None:
         """Its caller has left."""

@@ -54,7 +54,8 @@ class Ticket:
 
 def run(batch: Batch, now: float) -> Verdict | None:
     """Computes a batch; None: all of it. Rows that are at fault are settled."""
-    if not batch.units or _compute(batch, batch.units, now, logging.ERROR):
+    again = any(unit.company for unit in batch.units)
+    if not batch.units or _compute(batch, batch.units, now, logging.DEBUG if again else logging.ERROR):
         return None
     verdict = judge(batch.units, lambda units: _compute(batch, units, now), lambda unit: _works(batch, unit))
     for unit in verdict.bad:
@@ -62,9 +63,7 @@ def run(batch: Batch, now: float) -> Verdict | None:
         unit.owner.bad.add(unit.index)
         _settle(unit, now)
     if verdict.broken:
-        log.error(
-            "the device fails on %s's own sample too; %d rows are lost", _name(verdict.broken[0]), len(verdict.broken)
-        )
+        log.error("the device fails on %s's own sample too", _name(verdict.broken[0]))
     return verdict
 
 

@@ -20,6 +20,9 @@ from services.inference.units import Batch, Lane, Unit
 RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
 # Whoever comes waits for the pass in hand, which another caller's rows have filled. So passes are smaller while a light caller shares the
 # device. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the most out of it.
+DOUBTED = (
+    1.0  # seconds for which the rows of a caller share no pass with others', after the model failed on one of them
+)
 COMPANY = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
@@ -40,13 +43,19 @@ class Scheduler:
         ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
         self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
         self._heavy: dict[str, float] = {}  # caller -> when it last had a full pass or more waiting
+        self._doubted: dict[str, float] = {}  # caller -> until when
         # A lane that is unloaded must not be held here.
         self._paces: WeakKeyDictionary[Lane, Pace] = WeakKeyDictionary()
 
     def add(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            unit.arrival = next(self._arrivals)
+        self._line_up(units)
+
+    def _line_up(self, units: Sequence[Unit]) -> None:
         _sum_up(units)
         for unit in units:
-            unit.arrival, unit.waiting = next(self._arrivals), True
+            unit.waiting = True
             level = self._levels.get(unit.priority)
             if level is None:
                 level = self._levels[unit.priority] = Level(self._weigh)
@@ -72,6 +81,28 @@ class Scheduler:
         for lane in {unit.lane for unit in units}:
             if not any(level.cost[lane] for level in self._levels.values()):
                 self._pace(lane).doubt()
+
+    def try_again(self, units: Sequence[Unit], seconds: float) -> None:
+        """Their pass failed, after so long: each is tried among half as many, all of its caller, before what came later.
+
+        A pass of one caller's rows is at its expense; of a pass that was shared nobody knows yet whose it was.
+        """
+        for unit in units:
+            unit.company = (len(units) + 1) // 2
+        self._line_up(sorted(units, key=lambda unit: unit.arrival))
+        if len({unit.caller for unit in units}) == 1:
+            self._charge(units, seconds)
+
+    def distrust(self, unit: Unit, seconds: float, now: float) -> None:
+        """The model fails on this row, which took so long to find out."""
+        self._doubted[unit.caller] = now + DOUBTED
+        self._charge([unit], seconds)
+
+    def give_up(self, lane: Lane) -> list[Unit]:
+        """The rows of failed passes that wait to be tried again, and now do so no longer: it is the device that fails."""
+        gone = [unit for level in self._levels.values() for unit in level.undecided(lane)]
+        self.drop(gone)
+        return gone
 
     def backlog(self) -> float:
         """Seconds until all waiting rows are computed; a guess while nothing is known."""
@@ -110,7 +141,8 @@ class Scheduler:
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
         most = pace.shared() if self._is_shared(now) else self._divide(lane, free)
-        filling = Filling(lane, pace, now, most, self.sides)
+        self._doubted = {caller: until for caller, until in self._doubted.items() if until > now}
+        filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys())
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
@@ -153,6 +185,14 @@ class Scheduler:
         self._settle(filling.units[units:])
         self._settle(filling.shed[shed:])
         self._forget(priority)
+
+    def _charge(self, units: Sequence[Unit], seconds: float) -> None:
+        """What rows of one caller took beyond what they were counted for when they were taken."""
+        one, beyond = units[0], seconds - self._pace(units[0].lane).share(sum(unit.cost for unit in units))
+        if beyond > 0:
+            self._credit[one.priority] = self._credit.get(one.priority, 0.0) - beyond
+            if one.priority in self._levels:  # else nobody waits beside it
+                self._levels[one.priority].charge(one.caller, beyond)
 
     def _grant(self, behind: Iterable[int], seconds: float, most: float) -> None:
         """Of a pass of so many seconds, each priority that waited behind another is owed its share, up to a pass; debts are worked off."""

@@ -31,6 +31,9 @@ class Unit:
     arrival: int = 0  # set by the scheduler
     rest: int = 0  # set by the scheduler: what it costs and those of its request that come after it
     waiting: bool = False  # set by the scheduler
+    company: int = (
+        0  # set by the scheduler: a pass that it was in failed, and the next is to have so many rows at most; 0: any
+    )
 
     def follows(self, other: "Unit") -> bool:
         """Whether both are of one request."""

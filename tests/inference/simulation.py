@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,7 +56,7 @@ class Request:
     @property
     def end(self) -> str:
         """Of the whole, once every row has ended."""
-        return next(how for how in ("refused", "shed", "expired", "late", "answered") if self.ends[how])
+        return next(how for how in ("refused", "shed", "expired", "late", "bad", "answered") if self.ends[how])
 
 
 @dataclass
@@ -99,6 +99,7 @@ class Device:
     each: float = 1e-4
     noise: float = 0.1
     scheduler: Scheduler = field(default_factory=Scheduler)
+    bad: Collection[str] = ()  # callers on whose rows every pass fails
 
     def capacity(self, lane: Lane = Lane()) -> float:
         """Cost a second, in full passes."""
@@ -150,11 +151,23 @@ class Device:
             return 0.0
         assert all(unit.deadline > now for unit in batch.units), "an expired row is never computed"
         seconds = (self.fixed + self.each * batch.cost) * float(random.lognormal(0, self.noise))
+        ended.busy += seconds
+        if any(unit.caller in self.bad for unit in batch.units):
+            return seconds + self._fail(batch.units, now, seconds, ended)
         self.scheduler.learn(batch.lane, batch.cost, seconds)
         for unit in batch.units:
             ended.add(unit, "answered" if now + seconds <= unit.deadline else "late")
             ended.cost[unit.priority] += unit.cost
             ended.took.setdefault(unit.caller, []).append(now + seconds - unit.payload)
         ended.passes.append(batch.cost)
-        ended.busy += seconds
         return seconds
+
+    def _fail(self, units: list[Unit], now: float, seconds: float, ended: Ended) -> float:
+        """As the engine does; returns the seconds that it takes besides, to try a row that is known to be good, and the bad one again."""
+        if len(units) > 1:
+            self.scheduler.try_again(units, seconds)
+            return 0.0
+        ended.busy += 2 * seconds
+        ended.add(units[0], "bad")
+        self.scheduler.distrust(units[0], 3 * seconds, now + 3 * seconds)
+        return 2 * seconds

@@ -173,7 +173,7 @@ async def test_a_device_that_was_slow_is_asked_again(engine: Engine) -> None:
 
 
 async def test_one_row_that_fails_costs_the_others_nothing(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """A failed batch is searched for the bad row, which has no result; what the device said is only in the log."""
+    """The rows of a failed batch are tried apart; the bad one has no result; what the device said is only in the log."""
     device = Device(fails=lambda payload: payload == 13)
     device.hold.set()
     good, bad = await asyncio.gather(
@@ -198,7 +198,7 @@ async def test_a_device_that_fails_on_everything_is_told_in_a_fixed_text(engine:
 
 
 async def test_only_what_was_computed_counts(engine: Engine) -> None:
-    """Of a pass that failed, the rows that were answered after all; it teaches nothing about how long a pass takes."""
+    """A pass that failed has no rows, and teaches nothing about how long one takes; those in which its good rows are answered do."""
     told: list[int] = []
     engine.on_batch = lambda batch, seconds: told.append(len(batch.units))
     device = Device(fails=lambda payload: payload == 13)
@@ -207,8 +207,8 @@ async def test_only_what_was_computed_counts(engine: Engine) -> None:
     device.fails = lambda payload: True
     with pytest.raises(Refusal):
         await engine.compute(work(device, 1, 2), call())
-    assert told == [2, 0]
-    assert engine._scheduler._pace(device).passes == 0
+    assert sum(told) == 2
+    assert engine._scheduler._pace(device).passes == sum(map(bool, told)) == 2
 
 
 async def test_a_request_ends_with_the_seconds_of_all_its_passes(engine: Engine) -> None:

@@ -22,7 +22,7 @@ from services.inference.units import Batch
 from shared.settings import Settings
 from tests.inference import bundles
 from tests.inference.bundles import publish_encoder, publish_text, sentence
-from tests.inference.conftest import INTENT, Turning, serving, until
+from tests.inference.conftest import INTENT, Store, Turning, serving, until
 from tests.inference.test_server import ask
 
 HEADS = 50
@@ -117,6 +117,22 @@ async def test_a_model_that_leaves_needs_no_collector(tmp_path: Path) -> None:
         assert [each() for each in left] == [None] * len(left)
     finally:
         gc.enable()
+
+
+async def test_a_stopped_engine_holds_no_model(store: Store) -> None:
+    """Whatever still holds the engine when a server has ended, as the thread that it was stopped in does for a moment, holds no model."""
+    engine, model = await come_and_go(store)
+    gc.collect()
+    assert model() is None
+    assert engine.waiting == 0
+
+
+async def come_and_go(store: Store) -> "tuple[Engine, weakref.ref[Served]]":
+    ledger = Turning()
+    ledger.point("intent", "v1", store.digests["intent"])
+    async with serving(Settings(models=store.place), ledger) as server:
+        await until(lambda: server.registry.ready)
+        return server.engine, weakref.ref(server.registry.find("intent"))
 
 
 async def turn_over(scratch: Path) -> tuple[int, int, int]:

@@ -72,6 +72,20 @@ def test_a_flood_at_most_doubles_what_others_wait(rows: int) -> None:
     assert np.quantile(during.took["modest"], 0.99) <= 2 * np.quantile(before.took["modest"], 0.99)
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+@pytest.mark.parametrize("load", [0.2, 4.0])
+def test_rows_that_fail_cost_others_little_more_than_good_ones(rows: int, load: float) -> None:
+    """Beside a caller of nothing but bad rows, another's p99 is at most twice that beside as many good ones; none of its is lost."""
+    lane = Lane(budget=256)
+    whole = Device().capacity(lane)
+    modest = Stream(0.2 * whole, 10.0, caller="modest", rows=rows, lane=lane)
+    other = Stream(load * whole, 10.0, caller="other", rows=64, lane=lane)
+    beside, harmed = (Device(bad=bad).run([modest, other], until=30.0) for bad in ((), ("other",)))
+    assert harmed.count("bad", caller="other") > 0
+    assert harmed.rate("answered", caller="modest") == 1.0
+    assert np.quantile(harmed.took["modest"], 0.99) <= 2 * np.quantile(beside.took["modest"], 0.99)
+
+
 def test_a_flood_does_not_shed_what_others_have_in_a_hurry() -> None:
     """Their deadlines leave a pass and a half: passes are small while they are there, and the device still does most of what it can."""
     device, lane = Device(), Lane()
