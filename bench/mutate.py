@@ -186,7 +186,15 @@ def _whole_typed(request: Request, chance: random.Random) -> None:
 
 
 def _outputs(request: Request, chance: random.Random) -> None:
-    known = ("intent.probabilities", "severity.probabilities", "finding.probabilities", "truncated", "row_error")
+    known = (
+        "intent.probabilities",
+        "severity.probabilities",
+        "finding.probabilities",
+        "truncated",
+        "row_error",
+        "embedding",
+        "attribution",
+    )
     for _ in range(chance.randint(1, 3)):
         request.outputs.add(name=chance.choice(known + NAMES))
 

@@ -1,17 +1,28 @@
 """Thousands of bad requests: each is refused for what is wrong with it, and none harms another."""
 
+import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import grpc
 import pytest
 
-from bench.fuzz import attack, judge_answer
+from bench.attacks import Attacks
+from bench.company import company, knowns
+from bench.faults import fault
+from bench.fuzz import attack
+from bench.judging import judge_answer, judge_stream
 from bench.mutate import good, mutate
 from bench.small import make
 from protos import inference_pb2 as oip
+from services.inference.refusal import invalid, unknown
+from services.inference.registry import Registry
+from services.inference.served import collect
+from services.inference.tensors import choose
 from shared.settings import Settings
 from tests.inference.conftest import Running, serving, until
 
@@ -30,18 +41,40 @@ async def three_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
 
 
 async def test_bad_requests_harm_nobody(three_networks: Running) -> None:
-    """Statuses of ours alone, each with a reason, bad input with its field; good requests between them have their usual answers."""
+    """Statuses of ours alone, each with a reason and the field at fault; good requests and rows between them have their usual answers."""
     tally = await attack(three_networks.address, REQUESTS, SEED)
     assert tally.wrong == []
     assert tally.neighbours >= REQUESTS // 12
-    assert sum(tally.statuses.values()) == REQUESTS
-    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} <= set(tally.statuses)
-    assert (
-        three_networks.engine.admission.rows
-        == three_networks.engine.admission.bytes
-        == three_networks.engine.waiting
-        == 0
-    )
+    assert sum(tally.kinds.values()) == REQUESTS
+    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", "DEADLINE_EXCEEDED"} <= set(tally.statuses)
+    assert min(tally.faults.values()) >= 1
+    admission = three_networks.engine.admission
+    await until(lambda: admission.rows == admission.bytes == three_networks.engine.waiting == 0)  # some callers left
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "said"),
+    [
+        ("services.inference.tensors._path", lambda tensor: "inputs[other]", "faulty"),
+        ("services.inference.servicer.list_errors", lambda rows, errors: [b""] * rows, "row_error"),
+        ("services.inference.text.collect", lambda ticket, width: collect(ticket, width)[::-1], "what it is alone"),
+        ("services.inference.servicer.choose", lambda request, specs: choose(request, specs)[::-1], "asked for"),
+        ("services.inference.refusal.unknown", lambda detail: invalid("MODEL_NOT_FOUND", "x", detail), "faulty"),
+    ],
+    ids=["another field", "no row_error", "rows turned round", "outputs turned round", "another status"],
+)
+async def test_a_server_with_a_fault_is_found_out(
+    three_networks: Running, monkeypatch: pytest.MonkeyPatch, place: str, wrong: Callable[..., Any], said: str
+) -> None:
+    """Of a few hundred requests."""
+    async with grpc.aio.insecure_channel(three_networks.address) as channel:
+        attacks = Attacks(channel, three_networks.address, SEED)
+        await attacks.learn()
+        monkeypatch.setattr(place, wrong)
+        monkeypatch.setattr("services.inference.registry.unknown", wrong if "unknown" in place else unknown)
+        for number in range(200):
+            await attacks.one(number)
+        assert any(said in each for each in attacks.tally.wrong)
 
 
 async def test_damage_to_one_field_is_refused_by_its_name(three_networks: Running) -> None:
@@ -93,3 +126,26 @@ def test_the_same_seed_makes_the_same_requests() -> None:
     wrong.outputs.add(name="intent.probabilities", datatype="FP32", shape=[request.inputs[0].shape[0] + 1, 1])
     wrong.raw_output_contents.append(b"")
     assert "rows" in judge_answer(request.SerializeToString(), wrong)
+    assert [fault(random.Random(3)) for _ in range(2)] == [fault(random.Random(3))] * 2
+    assert company(knowns(random.Random(3)), random.Random(4)) == company(knowns(random.Random(3)), random.Random(4))
+    assert "0 responses" in judge_stream([b""], [])
+
+
+async def test_who_left_cannot_be_told_and_leaves_no_error_in_the_log(
+    three_networks: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that is refused when its caller has just gone: nobody hears of it, and it is no fault of the server's."""
+    gone = asyncio.Event()
+
+    def refuse_late(model: str, version: str = "") -> NoReturn:
+        time.sleep(0.3)  # the event loop cannot learn meanwhile that the deadline has passed
+        gone.set()
+        raise unknown("it has gone")
+
+    monkeypatch.setattr(Registry, "find", lambda self, *names: refuse_late(*names))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await three_networks.stub.ModelInfer(oip.ModelInferRequest(model_name="intent"), timeout=0.1)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    await gone.wait()
+    assert await three_networks.stub.ServerLive(oip.ServerLiveRequest())
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
