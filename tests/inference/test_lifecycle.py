@@ -50,11 +50,12 @@ async def test_loading_gives_way_to_calls(store: Store, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Loader, "load", watch)
     ledger = Turning()
-    ledger.point("intent", "v1", publish_next(store, "v1", 1))
+    digests = [publish_next(store, version, 1) for version in ("early", "late")]
+    ledger.point("intent", "early", digests[0])
     async with serving(Settings(models=store.place), ledger) as server:
-        await server.until_live("intent", "v1")
-        ledger.point("intent", "v2", publish_next(store, "v2", 2))
-        await server.until_live("intent", "v2")
+        await until(lambda: server.registry.ready)
+        ledger.point("intent", "late", digests[1])
+        await server.until_live("intent", "late")
     assert given == [own, min(own + LOW, LOWEST)]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
