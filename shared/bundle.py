@@ -110,7 +110,7 @@ class Bundle(_Spec):
     prior: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     thresholds: dict[str, float] = Field(
         default_factory=dict
-    )  # sent along with every answer, e.g. "scope.out_of_scope.en"
+    )  # sent along with every answer, e.g. "scope.out_of_scope.en"; of heads of kind sigmoid for each label, as `shared.several` reads them
     precision: Precision | None = None  # None: nobody measured any, and it is served in fp32
 
     @model_validator(mode="after")
@@ -122,6 +122,11 @@ class Bundle(_Spec):
         if self.kind == "prior" and self.prior.keys() != self.heads.keys():
             raise ValueError("`prior` needs one distribution for each head")
         return self
+
+    @property
+    def several(self) -> tuple[str, ...]:
+        """The heads whose labels may each be right or not."""
+        return tuple(head for head, spec in self.heads.items() if spec.kind == "sigmoid")
 
 
 class Encoder(_Spec):

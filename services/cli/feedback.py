@@ -29,7 +29,12 @@ def feedback(
     prediction: Annotated[
         str, typer.Argument(metavar="PREDICTION_ID", help="From the answer.", show_default=False)
     ] = "",
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="What you say it is.", show_default=False)] = "",
+    label: Annotated[
+        str,
+        typer.Argument(
+            metavar="LABEL", help="What you say it is; where several are right, all: 'a|b'.", show_default=False
+        ),
+    ] = "",
     head: Annotated[
         str, typer.Option(help="Which of its answers: intent, sentiment, severity, finding. Else the first.")
     ] = "",

@@ -2,11 +2,12 @@
 
 from protos.feedback_pb2 import FeedbackRequest
 from shared.errors import Reject
+from shared.several import MAX_LABEL_BYTES, MAX_LABELS, SEPARATOR, join, parse
 
 # field: most bytes of UTF-8, and whether it must be given
 _TEXTS = {
     "prediction_id": (64, True),
-    "label": (128, True),
+    "label": (1024, True),  # several right labels; of a single one see `check_label`
     "annotator": (128, True),
     "head": (64, False),
     "target": (1024, False),
@@ -29,6 +30,25 @@ def check(request: FeedbackRequest) -> None:
         raise Reject("COMMENT_INVALID", "comment holds a NUL character", "comment")
     _check_number("confidence", request.confidence, 1.0)
     _check_number("seconds", request.seconds, MAX_SECONDS)
+
+
+def check_label(label: str, several: bool) -> str:
+    """What is kept of a label that `check` found well: itself, or of a head with several right labels those of the text, sorted.
+
+    Raises:
+        Reject: LABEL_TOO_LONG, LABEL_INVALID.
+    """
+    if not several:
+        _check_size("label", label, MAX_LABEL_BYTES)
+        return label
+    try:
+        return join(parse(label))
+    except ValueError as error:  # which quotes the label, as no answer of ours may
+        said = (
+            f"label must hold every right label once, joined by {SEPARATOR!r} ({SEPARATOR!r} alone: none is right); "
+            f"at most {MAX_LABELS} of up to {MAX_LABEL_BYTES} bytes, without space at their ends"
+        )
+        raise Reject("LABEL_INVALID", said, "label") from error
 
 
 def _check_name(field: str, value: str, limit: int, required: bool) -> None:

@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Protocol
 
 from protos import feedback_pb2
-from services.feedback.fields import check
+from services.feedback.fields import check, check_label
 from shared.domain import Prediction, Row, Tools
 from shared.errors import Reject
 from shared.event import Key
+from shared.heads import SEVERAL
+from shared.several import parse
 from shared.store.read import StoredJudgement, StoredPrediction
 from shared.store.tables import judgements
 
@@ -43,18 +45,22 @@ async def handle(request: feedback_pb2.FeedbackRequest, tools: Tools) -> feedbac
         )
     judged = _choose(prediction.answers, request.head, request.target)
     replaced = await _replaced(lookups, request, judged)
-    known = request.label in judged.probabilities or request.label in (judged.label, _NONE_OF_THESE.get(judged.head))
+    several = judged.head in SEVERAL.get(prediction.key.domain, ())
+    label = check_label(request.label, several)
+    known = label in (judged.label, _NONE_OF_THESE.get(judged.head)) or all(
+        each in judged.probabilities for each in (parse(label) if several else (label,))
+    )
     result = feedback_pb2.FeedbackResult(
         judgement_id=tools.key.prediction_id,
         status=feedback_pb2.JUDGEMENT_STATUS_ACCEPTED if known else feedback_pb2.JUDGEMENT_STATUS_PROPOSED_LABEL,
         domain=prediction.key.domain,
         predicted=judged.label,
-        label=request.label,
+        label=label,
         head=judged.head,
         target=judged.target,
     )
     result.answer.model.name, result.answer.model.version = prediction.model, prediction.model_version
-    result.answer.why = _why(request, judged, known, replaced)
+    result.answer.why = _why(request.annotator, label, judged, known, replaced)
     return result
 
 
@@ -97,14 +103,11 @@ async def _replaced(
     return found
 
 
-def _why(
-    request: feedback_pb2.FeedbackRequest, judged: Prediction, known: bool, replaced: StoredJudgement | None
-) -> str:
-    who, about = request.annotator, f" of {judged.target}" if judged.target else ""
-    if request.label == judged.label:
+def _why(who: str, label: str, judged: Prediction, known: bool, replaced: StoredJudgement | None) -> str:
+    about = f" of {judged.target}" if judged.target else ""
+    said = f"the model said {judged.label}{about}; {who} says {label}"
+    if label == judged.label:
         said = f"{who} confirms {judged.label}{about}"
-    else:
-        said = f"the model said {judged.label}{about}; {who} says {request.label}"
     if replaced is not None:
         said += f", replacing {replaced.annotator}'s {replaced.label}"
     return said if known else f"{said}, a label the model does not know: kept as a proposal"

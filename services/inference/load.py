@@ -43,7 +43,7 @@ class Loader:
         spec = bundles.load(folder, Bundle, digest)
         if spec.model != model:
             raise BundleError(f"{folder / bundles.SPEC}: it is a bundle of {spec.model!r}, not of {model!r}")
-        if wrong := misfit(model, {head: each.labels for head, each in spec.heads.items()}):
+        if wrong := misfit(model, {head: each.labels for head, each in spec.heads.items()}, spec.several):
             raise BundleError(f"{folder / bundles.SPEC}: it has {wrong}")
         try:
             return self._build(folder, spec, version)

@@ -84,8 +84,8 @@ class Identity:
             "labels": labels,
             "thresholds": bundle.thresholds,
         }
-        if several := [head for head, spec in bundle.heads.items() if spec.kind == "sigmoid"]:
-            card["multi_label"] = several
+        if bundle.several:
+            card["multi_label"] = list(bundle.several)
         return cls(bundle.model, version, _write(card), labels)
 
     def tell(self, precision: Mapping[str, str]) -> str:

@@ -53,7 +53,7 @@ def train(
         Path | None,
         typer.Option(
             help="Labelled data instead of the starter set: a folder or file like data/DOMAIN, a CSV with columns text and label "
-            "(not for risk, whose rows name issuers), MedMNIST's npz (imaging)."
+            "(not for risk, whose rows name issuers; where several may be right, labels: a|b), MedMNIST's npz (imaging)."
         ),
     ] = None,
     method: Annotated[
@@ -82,6 +82,14 @@ def train(
     accuracy_budget: Annotated[
         float, typer.Option(min=0, help="Texts: points of accuracy that serving may lose by computing in bf16 or int8.")
     ] = 0.5,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Where several labels may be right: say so many of each label's rows. Default: the best F1.",
+        ),
+    ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="--no-promote: train and measure alone; needs no Postgres.")
     ] = True,
@@ -118,6 +126,7 @@ def train(
         reason=reason,
         samples=samples,
         accuracy_budget=accuracy_budget,
+        recall=recall,
         command=shlex.join(["python", "-m", "services.training", *sys.argv[1:]]),
     )
     raise typer.Exit(_guarded(lambda: _train(wish)))
@@ -156,6 +165,7 @@ def _train(wish: "Wish") -> int:
     candidate = done.sealed.candidate
     found = report.figures(candidate, done.sealed.answers)
     report.show_figures(console, candidate, found)
+    report.show_labels(console, candidate, done.sealed.answers)
     for line in report.results(wish.domain, found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     report.show_gate(console, done.report)

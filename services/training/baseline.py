@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from services.training.examples import Example
-from services.training.regression import Floats, Ints, Line, Vectors, cross_fit, fit
-from shared.calibration import softmax
+from services.training.regression import Floats, Ints, Line, Vectors, cross_fit, fit, is_known, normalise
+from shared.calibration import multi_label_nll, sigmoid
 
 NAME = "TF-IDF + logistic regression"
-STRENGTHS = (1.0, 10.0, 30.0)  # scikit-learn's C; the one that is right most often out of fold is taken
+STRENGTHS = (1.0, 10.0, 30.0)  # scikit-learn's C; the one that is best out of fold is taken
 _BY_CHARACTER = {"zh", "ja", "th"}  # written without spaces between words
 _WORD = r"(?u)\b\w+\b"  # one letter is a word, too
 
@@ -43,18 +43,25 @@ class Baseline:
         self._folds = folds
 
     def predict(self, truth: Ints, labels: int, weights: Floats) -> Compared:
-        """Of one head. `truth`: [n], an index of a label, -1 where unknown."""
-        known = np.flatnonzero(truth >= 0)
+        """Of one head, by one regression; of several right labels by one for each. `truth` is as in `regression`."""
+        known = np.flatnonzero(is_known(truth))
         x, y, w = self._learned[known], truth[known], weights[known]
         starts: dict[int, Line] = {}
-        best, found = -1.0, Compared(np.zeros((0, labels)), np.zeros((0, labels)))
+        best, found = -np.inf, Compared(np.zeros((0, labels)), np.zeros((0, labels)))
         for strength in STRENGTHS:
             logits = cross_fit(x, y, labels, w, self._folds[known], strength, starts)
-            right = float((logits.argmax(axis=1) == y).mean())
-            if right > best:
+            good = _grade(logits, y)
+            if good > best:
                 line = fit(x, y, labels, w, strength)
-                best, found = right, Compared(softmax(line.logits(self._asked)), softmax(logits))
+                best, found = good, Compared(normalise(line.logits(self._asked), y), normalise(logits, y))
         return found
+
+
+def _grade(logits: Floats, truth: Ints) -> float:
+    """How often the most probable label is right; of several right labels the log likelihood, as most are wrong of any row."""
+    if truth.ndim == 1:
+        return float((logits.argmax(axis=1) == truth).mean())
+    return -multi_label_nll(sigmoid(logits), truth)
 
 
 def read(example: Example) -> str:

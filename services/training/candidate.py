@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.bundle import Bundle, PrecisionName
+from shared.several import threshold
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +21,9 @@ class Item:
     id: str
     entity: str  # items of one entity are not independent of one another
     slice: str  # what results are reported by: the language, the kind of image
-    labels: Mapping[str, str]  # head -> truth; heads without a known answer are missing
+    labels: Mapping[
+        str, str
+    ]  # head -> truth, of several right labels all, joined; heads without a known answer are missing
     judged: bool = False  # known from a person's judgement of a live answer, not from the data set
 
 
@@ -31,6 +34,7 @@ class Answers:
     labels: Mapping[str, tuple[str, ...]]  # head -> labels
     probabilities: Mapping[str, Floats]
     thresholds: Mapping[str, float] = field(default_factory=dict)  # "<head>.out_of_scope.<slice>" etc.
+    several: frozenset[str] = frozenset()  # heads whose labels may each be right or not
 
     def of(self, head: str, label: str) -> Floats:
         """The probability of one label, 0 where this model does not know it."""
@@ -40,13 +44,22 @@ class Answers:
 
     def take(self, rows: Sequence[int]) -> "Answers":
         """Of these items alone."""
-        return Answers(
-            self.labels, {head: each[list(rows)] for head, each in self.probabilities.items()}, self.thresholds
-        )
+        taken = {head: each[list(rows)] for head, each in self.probabilities.items()}
+        return Answers(self.labels, taken, self.thresholds, self.several)
 
     def predicted(self, head: str) -> list[str]:
         names = self.labels[head]
         return [names[index] for index in self.probabilities[head].argmax(axis=1)]
+
+    def chosen(self, head: str, slices: Sequence[str]) -> NDArray[np.bool_]:
+        """[items, labels]: which labels count as right, by the thresholds of each item's slice; of a head with one right label the best."""
+        probabilities, labels = self.probabilities[head], self.labels[head]
+        if head not in self.several:
+            return np.asarray(np.eye(len(labels))[probabilities.argmax(axis=1)] > 0, np.bool_)
+        of = {name: [threshold(self.thresholds, head, label, name) for label in labels] for name in set(slices)}
+        return np.asarray(
+            probabilities >= np.array([of[name] for name in slices]).reshape(probabilities.shape), np.bool_
+        )
 
 
 @dataclass(frozen=True, slots=True)

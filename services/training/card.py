@@ -5,6 +5,8 @@ from typing import Any
 
 from services.training import metrics
 from services.training.candidate import Answers, Candidate
+from services.training.several.limits import FEW
+from services.training.several.table import COLUMNS, list_labels
 from shared.bundle import Bundle
 
 _TASK = {"text-classifier": "text-classification", "image-classifier": "image-classification"}
@@ -13,7 +15,13 @@ _USE = {
     "risk": "Tells what a headline means for each company it names. Not investment advice.",
     "imaging": "Sorts chest radiographs for a person to read. Research use, not a medical device.",
 }
-_FIGURES = ("n", "accuracy", "macro_f1", "ece", "ece_chance", "out_of_scope_recall", "in_scope_retention", "auroc")
+_SEVERAL = """Each label may be right or not. `accuracy`: the row's labels are all right and all there; `overlap`: of the labels that are
+right or said, the share that is both; `map`: mean average precision; `ece`: the mean of the labels' own. The thresholds are those of {aim},
+on rows that the deciding fit has not seen. A label that no such row has is never said."""
+_FIGURES = (
+    *("n", "accuracy", "overlap", "micro_f1", "macro_f1", "map", "ece", "ece_chance"),
+    *("out_of_scope_recall", "in_scope_retention", "auroc"),
+)
 
 
 def compose(candidate: Candidate, answers: Answers) -> str:
@@ -57,7 +65,7 @@ Calibration: a temperature for each head, fitted on rows that the deciding fit h
 zero by chance alone: in 95 % of samples, a perfectly calibrated model that is as sure stays below `ece_chance`. A model that says
 much the same of everything is easily lower. `heads` pools the answers of all heads, which leaves less to chance.
 
-{_precision(spec)}## Thresholds
+{_several(candidate, answers)}{_precision(spec)}## Thresholds
 
 | threshold | value |
 |---|---|
@@ -71,6 +79,29 @@ much the same of everything is easily lower. `heads` pools the answers of all he
 * Small held-out parts: read the figures with their n.
 * Labels it was not trained on do not exist for it; texts unlike its data are what the out-of-scope threshold is for, not what it knows.
 """
+
+
+def _several(candidate: Candidate, answers: Answers) -> str:
+    """Each label by itself, of heads with several right labels."""
+    found = "".join(
+        f"""## Labels of {head}
+
+| {" | ".join(COLUMNS)} |
+|{"---|" * len(COLUMNS)}
+{chr(10).join("| " + " | ".join(row) + " |" for row in rows)}
+
+"""
+        for head, rows in list_labels(candidate, answers).items()
+    )
+    if not found:
+        return ""
+    recall = candidate.run.get("recall")
+    aim = (
+        f"{100 * recall:g} % recall"
+        if recall
+        else f"the best F1 (where fewer than {FEW} rows have a label, of all labels)"
+    )
+    return f"{found}{_SEVERAL.format(aim=aim)}\n\n"
 
 
 def _precision(spec: Bundle) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.training import split
-from shared.heads import NEEDED, strangers
+from shared.heads import NEEDED, SEVERAL, strangers
+from shared.several import parse
 
 OUT_OF_SCOPE = "out_of_scope"
 SENTIMENTS = ("negative", "neutral", "positive")
@@ -30,7 +31,9 @@ class Example:
     entity: str  # what the split goes by
     language: str
     text: str  # risk: the issuer's name, as it stands in the headline
-    labels: Mapping[str, str]  # head -> label; a head without one does not learn from this row
+    labels: Mapping[
+        str, str
+    ]  # head -> label, or all right ones, joined; a head without one does not learn from this row
     text_pair: str = ""  # risk: the headline
     weight: float = 1.0
     judgements: tuple[str, ...] = ()  # ids; empty: not from people's feedback
@@ -53,6 +56,11 @@ class Corpus:
     labels: Mapping[str, tuple[str, ...]]
     examples: Sequence[Example]
     files: Mapping[str, str]
+
+    @property
+    def several(self) -> frozenset[str]:
+        """The heads of which several labels may be right."""
+        return frozenset(SEVERAL.get(self.domain, ())) & self.labels.keys()
 
     def where(self, *parts: split.Part, language: str = "") -> list[Example]:
         return [e for e in self.examples if e.part in parts and language in ("", e.language)]
@@ -80,6 +88,7 @@ class Corpus:
             "parts": counts,
             "languages": self.languages,
             "labels": {head: list(labels) for head, labels in self.labels.items()},
+            **({"multi_label": sorted(self.several)} if self.several else {}),
             "judgements": judged,
         }
 
@@ -101,7 +110,7 @@ def order_labels(domain: str, examples: Iterable[Example], extra: Sequence[str] 
     seen: dict[str, set[str]] = {}
     for example in examples:
         for head, label in example.labels.items():
-            seen.setdefault(head, set()).add(label)
+            seen.setdefault(head, set()).update(parse(label) if head in SEVERAL.get(domain, ()) else (label,))
     found: dict[str, tuple[str, ...]] = {}
     for head in heads_of(domain):
         if len(seen.get(head, ())) < 2:

@@ -9,6 +9,7 @@ from importlib import import_module
 from protos import risk_pb2
 from services.training import split
 from services.training.examples import Corpus, Example, heads_of, order_labels
+from services.training.several.truth import names
 from services.training.sources import ISSUERS, STARTERS, labels_of, mention, read_issuers
 from shared.errors import Reject
 from shared.language import detect, primary
@@ -54,10 +55,11 @@ def join(corpus: Corpus, judged: Sequence[Label]) -> Corpus:
         if example.labels
     ]
     first = next(iter(corpus.labels))
+    said = [example.labels[first] for example in added if first in example.labels]
     fresh = [
         label
-        for example in added
-        if (label := example.labels.get(first)) is not None and label not in corpus.labels[first]
+        for label in (sorted(names(said)) if first in corpus.several else said)
+        if label not in corpus.labels[first]
     ]
     together = [*corpus.examples, *added]
     return replace(corpus, examples=together, labels=order_labels(corpus.domain, together, fresh))

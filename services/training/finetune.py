@@ -76,11 +76,13 @@ def _name(corpus: Corpus, rows: Sequence[Example], encoder: Made, plan: Plan) ->
     """The same for the same data, encoder and settings: what a killed run is found again by."""
     said = [f"{e.text}\x1f{e.text_pair}\x1f{sorted(e.labels.items())}\x1f{e.weight}" for e in rows]
     settings = [encoder.digest, plan.method, str(plan.epochs), str(plan.seed), str(sorted(corpus.labels.items()))]
-    return hashlib.sha256("\x1e".join(settings + said).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(
+        "\x1e".join([*settings, *sorted(corpus.several), *said]).encode("utf-8", "surrogatepass")
+    ).hexdigest()[:16]
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """One dict a row: tokens, the index of each head's label or -1, and the row's weight."""
+    """One dict a row: tokens, the index of each head's label (of several right ones 0 or 1 for each) or -1, and the row's weight."""
 
     def __init__(self, tokens: Sequence[Tokens], truth: Mapping[str, Any], weights: Any) -> None:
         self.tokens, self.truth, self.weights = tokens, truth, weights
@@ -89,14 +91,16 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.tokens)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        truth = {head: int(labels[row]) for head, labels in self.truth.items()}
+        truth = {head: labels[row].tolist() for head, labels in self.truth.items()}
         return {"tokens": self.tokens[row], "truth": truth, "weight": float(self.weights[row])}
 
 
 def _batches(corpus: Corpus, rows: Sequence[Example], encoder: Made) -> _Rows:
     tokenizer = load_tokenizer(encoder.folder, encoder.spec)
     tokens = tokenizer.encode([e.text for e in rows], [e.text_pair for e in rows])
-    found = {head: targets(rows, head, labels) for head, labels in corpus.labels.items()}
+    found = {
+        head: targets(rows, head, labels, several=head in corpus.several) for head, labels in corpus.labels.items()
+    }
     weights = next(iter(found.values()))[1]
     return _Rows(tokens, {head: truth for head, (truth, _) in found.items()}, weights)
 
@@ -115,7 +119,10 @@ def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 class _Classifier(nn.Module):
-    """Encoder and heads; the loss is the weighted mean of the heads' cross-entropies."""
+    """Encoder and heads; the loss is the weighted mean of the heads' cross-entropies.
+
+    Where several labels may be right, theirs is the sum of the labels' binary cross-entropies.
+    """
 
     def __init__(self, encoder: nn.Module, heads: Heads) -> None:
         super().__init__()
@@ -128,8 +135,12 @@ class _Classifier(nn.Module):
         total = pooled.new_zeros(())
         for head, logits in self.heads(nn.functional.dropout(pooled, 0.1, self.training)).items():
             labels = truth[f"truth_{head}"]
-            losses = nn.functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
-            known = (labels >= 0) * weights
+            if labels.ndim == 1:
+                losses = nn.functional.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+                known = (labels >= 0) * weights
+            else:
+                each = nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
+                losses, known = each.sum(dim=1), (labels[:, 0] >= 0) * weights
             total = total + (losses * known).sum() / known.sum().clamp(min=1e-6)
         return {"loss": total}
 

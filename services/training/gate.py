@@ -6,18 +6,17 @@ The policy is fixed here, before any training, and is written into each report.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from services.training import bounds, metrics
+from services.training import beliefs, bounds, metrics
 from services.training.bounds import Bound
 from services.training.candidate import Answers, Floats
 from services.training.case import Case, Criterion, Policy, Report
+from services.training.several import classes
 from services.training.verdict import Verdict, fail_if, missing, non_inferior, points, superior, worst
 from services.training.vocabulary import approved, keeps_classes, keeps_heads, new_classes
-from shared.calibration import binned_error, brier_scores, ece, noise
 
 
 def examine(case: Case, policy: Policy | None = None) -> Report:
@@ -28,7 +27,7 @@ def examine(case: Case, policy: Policy | None = None) -> Report:
     criteria = [keeps_heads(case), _beats_baseline(case, known)]
     if case.live is not None:
         criteria += [keeps_classes(case), _changed(case)]
-        criteria.append(_no_worse("overall", case, case.live, known, policy.margin))
+        criteria.append(_no_worse("overall", compare(case, case.live, known), policy.margin))
         criteria += _slices(case, case.live, known, policy)
         criteria += _classes(case, case.live, known, policy)
     criteria.append(_calibrated(case, reference, known, policy))
@@ -43,14 +42,13 @@ def examine(case: Case, policy: Policy | None = None) -> Report:
 
 
 def _right(case: Case, answers: Answers, rows: Sequence[int]) -> Floats:
-    """For each row the share of its known heads that the model answers rightly."""
-    predicted = {head: answers.predicted(head) for head in case.heads if head in answers.labels}
-    found = []
-    for row in rows:
-        labels = {head: label for head, label in case.items[row].labels.items() if head in case.heads}
-        hits = [head in predicted and predicted[head][row] == label for head, label in labels.items()]
-        found.append(float(np.mean(hits)) if hits else 0.0)
-    return np.array(found)
+    """For each row the share of its known heads that the model answers rightly, as `metrics.right` counts it."""
+    hits, known = np.zeros(len(case.items)), np.zeros(len(case.items))
+    for head in case.heads:
+        mine = [row for row in rows if head in case.items[row].labels]
+        hits[mine] += metrics.right(case.items, answers, head, mine, of_several=head in case.candidate.several)
+        known[mine] += 1
+    return (hits / np.maximum(known, 1))[list(rows)]
 
 
 def compare(case: Case, other: Answers, rows: Sequence[int]) -> Bound:
@@ -66,8 +64,7 @@ def _beats_baseline(case: Case, rows: Sequence[int]) -> Criterion:
     return Criterion("better than the baseline", verdict, detail + missing(verdict), bound.as_json())
 
 
-def _no_worse(name: str, case: Case, other: Answers, rows: Sequence[int], margin: float) -> Criterion:
-    bound = compare(case, other, rows)
+def _no_worse(name: str, bound: Bound, margin: float) -> Criterion:
     verdict = non_inferior(bound, margin)
     detail = f"{points(bound)} than the live model on {bound.n} held-out items; the margin is {100 * margin:.0f} points"
     return Criterion(f"no worse: {name}", verdict, detail + missing(verdict), {**bound.as_json(), "margin": margin})
@@ -76,7 +73,7 @@ def _no_worse(name: str, case: Case, other: Answers, rows: Sequence[int], margin
 def _slices(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
     names = sorted({case.items[row].slice for row in rows})
     return [
-        _no_worse(name, case, other, [row for row in rows if case.items[row].slice == name], policy.slice_margin)
+        _no_worse(name, compare(case, other, [r for r in rows if case.items[r].slice == name]), policy.slice_margin)
         for name in (names if len(names) > 1 else [])
     ]
 
@@ -84,6 +81,10 @@ def _slices(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> 
 def _classes(case: Case, other: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:
     """Classes of the first head that have enough items, each alone; the others together, so that rare ones are not left out."""
     head = case.heads[0]
+    if head in case.candidate.several:
+        mine = [row for row in rows if head in case.items[row].labels]
+        of_each = classes.compare(case.items, case.candidate, other, head, mine, policy.class_items)
+        return [_no_worse(name, bound, policy.class_margin) for name, bound in of_each.items()]
     counts = Counter(case.items[row].labels[head] for row in rows if head in case.items[row].labels)
     of_head = Case(case.items, (head,), case.candidate, case.baseline)
     alone = sorted(label for label, count in counts.items() if count >= policy.class_items)
@@ -92,7 +93,9 @@ def _classes(case: Case, other: Answers, rows: Sequence[int], policy: Policy) ->
         groups[f"{len(rare)} classes of {head} with fewer than {policy.class_items} items, pooled"] = rare
     return [
         _no_worse(
-            name, of_head, other, [r for r in rows if case.items[r].labels.get(head) in labels], policy.class_margin
+            name,
+            compare(of_head, other, [r for r in rows if case.items[r].labels.get(head) in labels]),
+            policy.class_margin,
         )
         for name, labels in groups.items()
     ]
@@ -111,10 +114,10 @@ def _calibrated(case: Case, reference: Answers, rows: Sequence[int], policy: Pol
         if not mine or head not in reference.labels:
             continue
         entities = [case.items[row].entity for row in mine]
-        ours, theirs, truth = _aligned(case, reference, head, mine)
-        score = bounds.paired((brier_scores(theirs, truth) - brier_scores(ours, truth)) / 2, entities)
-        error, chance = ece(ours, truth), noise(ours.max(axis=1))
-        worse = bounds.resampled(_more_error(ours, theirs, truth), entities)
+        found = beliefs.compare(case.items, case.candidate, reference, head, mine)
+        error, chance = found.error, found.chance
+        score = bounds.paired(found.gain, entities)
+        worse = bounds.resampled(found.more, entities)
         shown = error > chance and worse.low > policy.calibration_margin
         verdicts.append("fail" if shown else non_inferior(score, policy.brier_margin))
         parts.append(
@@ -124,24 +127,6 @@ def _calibrated(case: Case, reference: Answers, rows: Sequence[int], policy: Pol
         figures[head] = {"ece": error, "ece_worse": worse.as_json(), "chance": chance, "brier_gain": score.as_json()}
     verdict: Verdict = worst(verdicts)
     return Criterion("calibrated", verdict, "; ".join(parts) + missing(verdict), figures)
-
-
-def _more_error(ours: Floats, theirs: Floats, truth: Any) -> Callable[[Any], float]:
-    """ECE above the other's, of any rows."""
-    sure, others = ours.max(axis=1), theirs.max(axis=1)
-    right, other_right = ours.argmax(axis=1) == truth, theirs.argmax(axis=1) == truth
-    return lambda rows: binned_error(sure[rows], right[rows]) - binned_error(others[rows], other_right[rows])
-
-
-def _aligned(case: Case, reference: Answers, head: str, rows: Sequence[int]) -> tuple[Floats, Floats, Any]:
-    """Both models' probabilities over the union of all labels, and the truth as an index of it."""
-    truth = [case.items[row].labels[head] for row in rows]
-    union = list(dict.fromkeys([*case.candidate.labels[head], *reference.labels[head], *sorted(set(truth))]))
-
-    def columns(answers: Answers) -> Floats:
-        return np.stack([answers.of(head, label)[list(rows)] for label in union], axis=1)
-
-    return columns(case.candidate), columns(reference), np.array([union.index(label) for label in truth], np.int64)
 
 
 def _scope(case: Case, reference: Answers, rows: Sequence[int], policy: Policy) -> list[Criterion]:

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.training.regression import Floats, Ints, Line, Space, Vectors, choose, cross_fit, find_space, fit
+from services.training.regression import (
+    Floats,
+    Ints,
+    Line,
+    Space,
+    Vectors,
+    choose,
+    cross_fit,
+    find_space,
+    fit,
+    is_known,
+    normalise,
+)
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03)  # inverse strengths of the L2 penalty, for features of variance 1
 COMPONENTS = (
@@ -22,8 +34,14 @@ class Fitted:
     strength: float
     known: Ints  # which of the vectors given have a label for this head
     rows: Ints  # which of them `logits` are of
-    truth: Ints  # [rows]
+    truth: Ints  # [rows], or of several right labels [rows, labels]
+    known_truth: Ints  # as `truth`, of `known`
     logits: Floats  # [rows, labels], each row's by a fit that saw none of its entity
+
+    @property
+    def probabilities(self) -> Floats:
+        """Calibrated, of `rows`."""
+        return normalise(self.logits, self.truth, self.temperature)
 
 
 class Trainer:
@@ -46,17 +64,18 @@ class Trainer:
         """The strength is that of the least calibrated NLL on rows not fitted on.
 
         Args:
-            truth: [n], an index of a label, -1 where unknown.
+            truth: [n], an index of a label, or [n, labels], of each label whether it is right; -1 where unknown.
             weights: [n], how much a row counts.
             corrected: [n], rows that people picked because the model erred: learned from, but no sample of what comes in, so that
                 neither strength nor temperature is chosen by them.
         """
-        known = np.flatnonzero(truth >= 0)
+        labelled = is_known(truth)
+        known = np.flatnonzero(labelled)
         if self._validation is None:
             learned = rows = known
         else:
-            rows = np.flatnonzero((truth >= 0) & self._validation)
-            learned = np.flatnonzero((truth >= 0) & ~self._validation)
+            rows = np.flatnonzero(labelled & self._validation)
+            learned = np.flatnonzero(labelled & ~self._validation)
         x, y, w = self._vectors[learned], truth[learned], weights[learned]
         starts: dict[int, Line] = {}
 
@@ -68,7 +87,7 @@ class Trainer:
 
         strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], _typical(weights, corrected, rows))
         head = self._space.lift(fit(x, y, labels, w, strength))
-        return Fitted(head, temperature, strength, known, rows, truth[rows], logits)
+        return Fitted(head, temperature, strength, known, rows, truth[rows], truth[known], logits)
 
 
 def _typical(weights: Floats, corrected: NDArray[np.bool_] | None, rows: Ints) -> Floats:

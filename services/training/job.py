@@ -37,6 +37,7 @@ class Wish:
     reason: str = ""  # brings back a bundle that was rolled back
     samples: int = 3600  # imaging: drawn radiographs
     accuracy_budget: float = BUDGET  # points that serving may lose by computing in fewer bits
+    recall: float | None = None  # of heads with several right labels, see `services.training.routes.Plan`
     command: str = ""
 
 
@@ -99,6 +100,7 @@ async def _candidate(
         seed=wish.seed,
         epochs=wish.epochs,
         command=wish.command,
+        recall=wish.recall,
     )
     return text.train(corpus, plan, folder, advance)
 

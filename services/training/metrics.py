@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.training.candidate import Answers, Floats, Item
+from services.training.curves import auroc
+from services.training.several import metrics as several
+from services.training.several import truth as marks
 from shared.calibration import binned_error, brier, noise
 
 OUT_OF_SCOPE = "out_of_scope"
@@ -16,25 +19,75 @@ HEADS = "heads"
 
 def measure(items: Sequence[Item], answers: Answers, heads: Sequence[str]) -> dict[str, dict[str, float]]:
     """ "<slice>.<head>" -> figures: n, accuracy, macro_f1, ece (and below what it lies in 95 % of samples of a
-    perfectly calibrated model that is as sure), brier; of out-of-scope detection also recall, retention and auroc.
+    perfectly calibrated model that is as sure), brier; of out-of-scope detection also recall, retention and auroc; of heads with several
+    right labels what `services.training.several.metrics` says.
 
-    Slice "all" pools the slices and head "heads" the answers of all heads (macro_f1: the mean of the heads'), where there are several.
+    Slice "all" pools the slices and head "heads" the answers of all heads with one right label (macro_f1: the mean of the heads'), where
+    there are several.
     """
     slices = sorted({item.slice for item in items})
     found: dict[str, dict[str, float]] = {}
     for name in slices if len(slices) == 1 else [*slices, ALL]:
         rows = [row for row, item in enumerate(items) if name in (item.slice, ALL)]
         of_heads: dict[str, dict[str, float]] = {}
-        certain: list[_Certainty] = []
+        certain: dict[str, _Certainty] = {}
         for head in heads:
             known = [row for row in rows if head in items[row].labels and head in answers.labels]
-            if known:
-                of_heads[head], sure = _of_head(items, answers, head, known)
-                certain.append(sure)
-        if len(of_heads) > 1:
-            found[f"{name}.{HEADS}"] = _pooled(list(of_heads.values()), certain)
+            if known and head in answers.several:
+                of_heads[head] = several.measure(tell(items, answers, head, known))
+            elif known:
+                of_heads[head], certain[head] = _of_head(items, answers, head, known)
+        if len(certain) > 1:
+            found[f"{name}.{HEADS}"] = _pooled([of_heads[head] for head in certain], list(certain.values()))
         found |= {f"{name}.{head}": figures for head, figures in of_heads.items()}
     return found
+
+
+def by_label(items: Sequence[Item], answers: Answers, heads: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Head -> label -> figures, of heads with several right labels, over the items of all slices."""
+    found = {}
+    for head in heads:
+        known = [row for row, item in enumerate(items) if head in item.labels]
+        if known and head in answers.several:
+            found[head] = several.by_label(tell(items, answers, head, known))
+    return found
+
+
+def labels_of(items: Sequence[Item], models: Sequence[Answers], head: str, rows: Sequence[int]) -> list[str]:
+    """Every label, of a head with several right ones, that a model knows or an item has."""
+    known = dict.fromkeys(label for answers in models for label in answers.labels.get(head, ()))
+    return [*known, *sorted(marks.names(items[row].labels[head] for row in rows) - known.keys())]
+
+
+def tell(
+    items: Sequence[Item], answers: Answers, head: str, rows: Sequence[int], labels: Sequence[str] = ()
+) -> several.Told:
+    """What is right of these items and what the model says, of a head with several right labels.
+
+    Args:
+        labels: empty: `labels_of`. One that the model does not know is never said.
+    """
+    labels = labels or labels_of(items, (answers,), head, rows)
+    own = {label: at for at, label in enumerate(answers.labels[head])}
+    chosen = answers.take(rows).chosen(head, [items[row].slice for row in rows])
+    never = np.zeros(len(rows), np.bool_)
+    return several.Told(
+        labels,
+        marks.mark([items[row].labels[head] for row in rows], labels),
+        np.stack([answers.of(head, label)[list(rows)] for label in labels], axis=1),
+        np.stack([chosen[:, own[label]] if label in own else never for label in labels], axis=1),
+    )
+
+
+def right(items: Sequence[Item], answers: Answers, head: str, rows: Sequence[int], *, of_several: bool) -> Floats:
+    """How right the model's answer to each of these items is: 0 or 1; of several right labels their overlap with what it says."""
+    if not rows or head not in answers.labels:
+        return np.zeros(len(rows))
+    if of_several:
+        told = tell(items, answers, head, rows)
+        return marks.overlap(told.truth, told.said)
+    names, best = answers.labels[head], answers.probabilities[head].argmax(axis=1)
+    return np.array([float(names[best[row]] == items[row].labels[head]) for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +156,6 @@ def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
         hits = sum(a == b == label for a, b in zip(truth, predicted, strict=True))
         scores.append(2 * hits / (sum(a == label for a in truth) + sum(b == label for b in predicted)))
     return float(np.mean(scores))
-
-
-def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """The chance that a positive row's score is above a negative one's, ties counting half (Mann and Whitney 1947); NaN without both."""
-    high, low = scores[positive], scores[~positive]
-    if not len(high) or not len(low):
-        return float("nan")
-    above = (high[:, None] > low[None, :]).mean()
-    return float(above + 0.5 * (high[:, None] == low[None, :]).mean())
 
 
 def flat(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

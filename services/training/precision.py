@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from services.training import metrics
 from services.training.candidate import Answers, Candidate
 from services.training.encoders import Made
 from shared.bundle import Precision, PrecisionName
@@ -34,12 +35,20 @@ def record(candidate: Candidate, exact: Answers, budget: float = BUDGET) -> Cand
 
 
 def lose(candidate: Candidate, exact: Answers, lowered: Answers) -> float:
-    """Points of accuracy lost by that head which loses most, over the items of all slices; below 0: each has gained."""
+    """Points of accuracy lost by that head which loses most, over the items of all slices; below 0: each has gained.
+
+    Of several right labels the accuracy is their overlap with what is said.
+    """
     return max(_accuracy(candidate, exact, head) - _accuracy(candidate, lowered, head) for head in candidate.heads)
 
 
 def _accuracy(candidate: Candidate, answers: Answers, head: str) -> float:
     """In points: 0 to 100."""
-    said = answers.predicted(head)
-    right = [said[row] == item.labels[head] for row, item in enumerate(candidate.items) if head in item.labels]
-    return 100 * sum(right) / max(len(right), 1)
+    right = metrics.right(
+        candidate.items,
+        answers,
+        head,
+        [row for row, item in enumerate(candidate.items) if head in item.labels],
+        of_several=head in answers.several,
+    )
+    return 100 * float(right.sum()) / max(len(right), 1)

@@ -35,9 +35,9 @@ def answer(
         vectors = embed(asked, encoders.find(route.encoder, store), scratch, precision=precision)
         for head, logits in _score(vectors.astype(np.float64), folder, route):
             if head in found:
-                calibrate = sigmoid if spec.heads[head].kind == "sigmoid" else softmax
+                calibrate = sigmoid if head in spec.several else softmax
                 found[head][rows] = calibrate(logits, route.temperature.get(head, 1.0))
-    return Answers(labels, found, spec.thresholds)
+    return Answers(labels, found, spec.thresholds, frozenset(spec.several))
 
 
 def route_name(spec: Bundle, language: str) -> str:

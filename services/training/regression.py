@@ -1,4 +1,8 @@
-"""Penalised softmax regression, fast enough to be fitted hundreds of times: the one fit behind our heads and behind the baseline."""
+"""Penalised logistic regression, fast enough to be fitted hundreds of times: the one fit behind our heads and behind the baseline.
+
+Everywhere: `truth` is int [n], the index of the one right label, or [n, labels] of 0 and 1 where each label may be right or not; a row of
+which nothing is known has -1.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.calibration import fit_temperature, nll, softmax
+from shared.calibration import fit_multi_label_temperature, fit_temperature, multi_label_nll, nll, sigmoid, softmax
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -69,7 +73,9 @@ def fit(
 ) -> Line:
     """Minimises sum(weight * cross-entropy) + |W|^2 / (2 strength) by L-BFGS; the bias is not penalised.
 
-    The objective is that of scikit-learn's `LogisticRegression(C=strength)`. Deterministic; `start` saves steps and changes nothing else.
+    The objective is that of scikit-learn's `LogisticRegression(C=strength)`; where each label may be right or not, that of its
+    `OneVsRestClassifier` of the same: the sum over labels of the binary cross-entropy. Deterministic; `start` saves steps and changes
+    nothing else.
     """
     from scipy.optimize import minimize
 
@@ -77,18 +83,12 @@ def fit(
     share = weights / weights.sum()
     penalty = np.full(x.shape[1], 1 / (strength * weights.sum()))
     penalty[-1] = 0
-    rows = np.arange(len(truth))
+    measure = _one_right if truth.ndim == 1 else _several_right
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         parameters = flat.reshape(labels, -1)
-        logits = x @ parameters.T
-        logits -= logits.max(axis=1, keepdims=True)
-        powers = np.exp(logits)
-        sums = powers.sum(axis=1)
-        value = float(share @ (np.log(sums) - logits[rows, truth])) + 0.5 * float((penalty * parameters**2).sum())
-        slope = powers * (share / sums)[:, None]
-        slope[rows, truth] -= share
-        return value, (slope.T @ x + penalty * parameters).ravel()
+        value, slope = measure(x @ parameters.T, truth, share)
+        return value + 0.5 * float((penalty * parameters**2).sum()), (slope.T @ x + penalty * parameters).ravel()
 
     first = np.zeros((labels, x.shape[1]))
     if start is not None:
@@ -97,6 +97,43 @@ def fit(
     found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-4})
     parameters = found.x.reshape(labels, -1).astype(np.float32)
     return Line(parameters[:, :-1].copy(), parameters[:, -1].copy())
+
+
+def _one_right(logits: Floats, truth: Ints, share: Floats) -> tuple[float, Floats]:
+    """(mean cross-entropy of the softmax, its slope [n, labels] in the logits, which are written over)."""
+    rows = np.arange(len(truth))
+    logits -= logits.max(axis=1, keepdims=True)
+    powers = np.exp(logits)
+    sums = powers.sum(axis=1)
+    value = float(share @ (np.log(sums) - logits[rows, truth]))
+    slope = powers * (share / sums)[:, None]
+    slope[rows, truth] -= share
+    return value, slope
+
+
+def _several_right(logits: Floats, truth: Ints, share: Floats) -> tuple[float, Floats]:
+    """(mean over rows of the labels' summed binary cross-entropies, its slope [n, labels] in the logits)."""
+    value = float(share @ (np.logaddexp(0, logits) - truth * logits).sum(axis=1))
+    return value, (sigmoid(logits) - truth) * share[:, None]
+
+
+def is_known(truth: Ints) -> NDArray[np.bool_]:
+    """[n]: whether anything is known of the row."""
+    return np.asarray((truth if truth.ndim == 1 else truth[:, 0]) >= 0, np.bool_)
+
+
+def normalise(logits: Floats, truth: Ints, temperature: float = 1.0) -> Floats:
+    """Probabilities [n, labels], by the kind of head that such a truth is of."""
+    return softmax(logits, temperature) if truth.ndim == 1 else sigmoid(logits, temperature)
+
+
+def calibrate(logits: Floats, truth: Ints, weights: Floats) -> tuple[float, float]:
+    """(NLL, temperature) of the temperature under which the NLL is least."""
+    if truth.ndim == 1:
+        temperature = fit_temperature(logits, truth, weights)
+        return nll(softmax(logits, temperature), truth, weights), temperature
+    temperature = fit_multi_label_temperature(logits, truth, weights)
+    return multi_label_nll(sigmoid(logits, temperature), truth, weights), temperature
 
 
 def cross_fit(
@@ -123,6 +160,6 @@ def choose(
     found = []
     for strength in sorted(strengths):
         logits = logits_at(strength)
-        temperature = fit_temperature(logits, truth, weights)
-        found.append((nll(softmax(logits, temperature), truth, weights), strength, temperature, logits))
+        loss, temperature = calibrate(logits, truth, weights)
+        found.append((loss, strength, temperature, logits))
     return min(found, key=lambda each: each[:2])[1:]

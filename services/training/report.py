@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.training import metrics
 from services.training.candidate import Answers, Candidate
 from services.training.case import Report
+from services.training.several.table import COLUMNS, list_labels
 
 _SHOWN = {
     "accuracy": "accuracy",
+    "overlap": "overlap",
+    "micro_f1": "micro-F1",
     "macro_f1": "macro-F1",
+    "map": "mean AP",
     "ece": "ECE",
     "ece_chance": "by chance",
     "out_of_scope_recall": "OOS recall",
@@ -62,6 +67,17 @@ def show_figures(console: Console, candidate: Candidate, found: Mapping[str, Fig
     console.print(table)
 
 
+def show_labels(console: Console, candidate: Candidate, answers: Answers) -> None:
+    """Of heads with several right labels, each label by itself."""
+    for head, rows in list_labels(candidate, answers).items():
+        table = Table(title=f"{candidate.spec.model}: labels of {head}, held-out test part", title_justify="left")
+        for name in COLUMNS:
+            table.add_column(name, justify="left" if name == "label" else "right")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+
+
 def _row(where: str, figure: str, name: str, found: Mapping[str, Figures]) -> list[str]:
     cells = [where, _count(found, "test", where, figure), name]
     cells += [_value(found, part, where, figure) for part in ("test", "test baseline")]
@@ -98,7 +114,13 @@ def headlines(candidate: Candidate, answers: Answers) -> list[str]:
 
 
 def _headline(where: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
-    named = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": "ECE", "out_of_scope_recall": "out-of-scope recall"}
+    named = {
+        "accuracy": "accuracy",
+        "micro_f1": "micro-F1",
+        "macro_f1": "macro-F1",
+        "ece": "ECE",
+        "out_of_scope_recall": "out-of-scope recall",
+    }
     parts = [
         f"{name} {ours[figure]:.3f} (baseline {theirs[figure]:.3f})" for figure, name in named.items() if figure in ours
     ]

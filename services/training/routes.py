@@ -14,7 +14,10 @@ from services.training.encoders import Made
 from services.training.examples import Corpus, DataError, Example
 from services.training.features import embed
 from services.training.heads import Fitted, Trainer
-from services.training.regression import FOLDS, Floats, Ints, Vectors
+from services.training.regression import FOLDS, Floats, Ints, Vectors, is_known
+from services.training.several.folds import stratify
+from services.training.several.truth import mark
+from shared.several import SEPARATOR
 
 MIN_ROWS = 40  # of the training and validation parts, for a language to have a route of its own
 
@@ -37,6 +40,9 @@ class Plan:
     seed: int = 0
     epochs: int = 4
     command: str = ""
+    recall: float | None = (
+        None  # of heads with several right labels: thresholds that find so much of each label; None: the best F1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def _fit(
     encoder: Made,
     advance: Callable[[int, int], None],
 ) -> tuple[dict[str, Fitted], dict[str, Compared]]:
-    folds = np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
+    folds = _folds(corpus, learned)
     # An encoder that was itself fitted on these texts knows them too well to be calibrated on them: validation was kept from it.
     fitted_here = plan.method != "head" or encoder.spec.architecture == "char-ngram"
     validation = np.array([e.part == "validation" for e in learned]) if fitted_here else None
@@ -116,7 +122,7 @@ def _fit(
     fitted: dict[str, Fitted] = {}
     compared: dict[str, Compared] = {}
     for number, (head, labels) in enumerate(corpus.labels.items(), 1):
-        truth, weights = targets(learned, head, labels)
+        truth, weights = targets(learned, head, labels, several=head in corpus.several)
         _check(head, learned, truth, folds, validation)
         fitted[head] = heads.fit(truth, len(labels), weights, corrected)
         compared[head] = other.predict(truth, len(labels), weights)
@@ -124,11 +130,23 @@ def _fit(
     return fitted, compared
 
 
+def _folds(corpus: Corpus, learned: Sequence[Example]) -> Ints:
+    """By a hash of the entity; where several labels may be right, dealt out so that every fold has its share of each."""
+    if not corpus.several:
+        return np.array([split.fold(e.entity, FOLDS) for e in learned], np.int64)
+    marks = [
+        targets(learned, head, corpus.labels[head], several=True)[0] > 0
+        for head in corpus.labels
+        if head in corpus.several
+    ]
+    return stratify([e.entity for e in learned], np.concatenate(marks, axis=1), FOLDS)
+
+
 def _check(
     head: str, learned: Sequence[Example], truth: Ints, folds: Ints, validation: NDArray[np.bool_] | None
 ) -> None:
     """Raises DataError if the route has too few rows to learn this head from some and judge it on others."""
-    known = truth >= 0
+    known = is_known(truth)
     sides = folds if validation is None else validation
     if min(len(np.unique(folds[known])), len(np.unique(sides[known]))) < 2:
         languages = ", ".join(sorted({example.language for example in learned}))
@@ -138,10 +156,17 @@ def _check(
         )
 
 
-def targets(examples: Sequence[Example], head: str, labels: Sequence[str]) -> tuple[Ints, Floats]:
-    """(index of the label or -1, weight) of each row."""
+def targets(
+    examples: Sequence[Example], head: str, labels: Sequence[str], *, several: bool = False
+) -> tuple[Ints, Floats]:
+    """(truth as `services.training.regression` says, weight) of each row."""
+    weights = np.array([e.weight for e in examples])
+    if several:
+        known = np.array([head in e.labels for e in examples])
+        marked = mark([e.labels.get(head, SEPARATOR) for e in examples], labels)
+        return np.where(known[:, None], marked.astype(np.int64), -1), weights
     truth = [labels.index(e.labels[head]) if head in e.labels else -1 for e in examples]
-    return np.array(truth, np.int64), np.array([e.weight for e in examples])
+    return np.array(truth, np.int64), weights
 
 
 def _encoder(domain: str, language: str, learned: Sequence[Example], plan: Plan) -> Made:

@@ -2,16 +2,18 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from services.training import split
 from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example, heads_of, order_labels
+from services.training.several.cells import read_cell, read_columns, read_list
 from shared.bundle import sha256
-from shared.heads import NEEDED
+from shared.heads import NEEDED, SEVERAL
 from shared.language import detect
+from shared.several import SEPARATOR
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 STARTERS = Path(__file__).parents[2] / "data"
@@ -47,7 +49,7 @@ def read(domain: str, path: Path | None = None) -> Corpus:
             raise DataError(
                 f"{file}: a CSV of texts and labels names no issuers; risk needs rows like {_FILES[domain]}'s"
             )
-        examples = list(_csv(file, partial(labels_of, domain)))
+        examples = list(_csv(file, domain))
     else:
         read_row = _headline_reader(file.parent / ISSUERS) if domain == "risk" else partial(_utterance, domain)
         if domain == "risk" and (issuers := file.parent / ISSUERS).is_file():
@@ -55,6 +57,7 @@ def read(domain: str, path: Path | None = None) -> Corpus:
         examples = [example for row in _rows(file, read_row) for example in row]
     if not examples:
         raise DataError(f"{file}: no rows")
+    _check_whole(file, examples, SEVERAL.get(domain, ()))
     return Corpus(domain, order_labels(domain, examples), examples, files)
 
 
@@ -73,10 +76,28 @@ def _rows(file: Path, read_row: Callable[[dict[str, Any]], list[Example]]) -> It
 
 
 def _utterance(domain: str, row: dict[str, Any]) -> list[Example]:
-    labels = labels_of(domain, str(row[heads_of(domain)[0]]))
-    if row.get("sentiment"):
-        labels["sentiment"] = str(row["sentiment"])
+    first = heads_of(domain)[0]
+    labels = labels_of(domain, _said(domain, first, row[first], read_list))
+    for head in others_of(domain):
+        # Of several right labels none may be right, which an empty list says; null, as a key that is not there, says nothing.
+        if row.get(head) is not None if head in SEVERAL.get(domain, ()) else row.get(head):
+            labels[head] = _said(domain, head, row[head], read_list)
     return [Example(str(row["id"]), str(row["pair"]), str(row["language"]), _text(row["text"]), labels)]
+
+
+def others_of(domain: str) -> tuple[str, ...]:
+    """Heads whose labels have a field of their own in files, beside the first head's."""
+    return tuple(head for head in heads_of(domain)[1:] if head != "scope")  # which the intent says
+
+
+def _said(domain: str, head: str, value: Any, read_several: Callable[[Any], str]) -> str:
+    """Raises ValueError, naming the head."""
+    if head not in SEVERAL.get(domain, ()):
+        return str(value)
+    try:
+        return read_several(value)
+    except ValueError as error:
+        raise ValueError(f"{head}: {error}") from error
 
 
 def labels_of(domain: str, label: str) -> dict[str, str]:
@@ -136,23 +157,55 @@ def mention(headline: str, names: list[str]) -> str:
     return headline[at : at + len(name)] if len(folded) == len(headline) else name
 
 
-def _csv(file: Path, read_label: Callable[[str], dict[str, str]]) -> Iterator[Example]:
-    """Columns `text` and `label` (or `category`, `intent`), in any order; `language` and `sentiment` if they are there."""
+def _csv(file: Path, domain: str) -> Iterator[Example]:
+    """Columns `text` and `label` (or `category`, `intent`; where several may be right `labels`), in any order; `language` and those of the
+    domain's other heads, such as `sentiment`, if they are there."""
     with file.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
         columns = reader.fieldnames or []
-        label_column = next((name for name in ("label", "category", "intent") if name in columns), "")
-        if "text" not in columns or not label_column:
-            raise DataError(f"{file}: the first line must name a column 'text' and a column 'label'")
+        label_column, several = _label_column(file, domain, columns), SEVERAL.get(domain, ())
         for number, row in enumerate(reader, 2):
             text, label = (row["text"] or "").strip(), (row[label_column] or "").strip()
             if not text or not label:
-                raise DataError(f"{file}:{number}: text and {label_column} must not be empty")
-            labels = read_label(label)
-            if row.get("sentiment"):
-                labels["sentiment"] = row["sentiment"]
+                none = (
+                    f"; where none is right, {label_column} is {SEPARATOR!r}" if heads_of(domain)[0] in several else ""
+                )
+                raise DataError(f"{file}:{number}: text and {label_column} must not be empty{none}")
+            try:
+                labels = labels_of(domain, _said(domain, heads_of(domain)[0], label, read_cell))
+                for head in others_of(domain):
+                    if said := (row.get(head) or "").strip():
+                        labels[head] = _said(domain, head, said, read_cell)
+            except ValueError as error:
+                raise DataError(f"{file}:{number}: {error}") from error
             language = row.get("language") or detect(text)
             yield Example(f"{file.stem}/{number}", split.text_entity(text), language, text, labels)
+
+
+def _check_whole(file: Path, examples: Sequence[Example], heads: Collection[str]) -> None:
+    """Raises DataError if two rows are of one text and say different labels: each would deny what the other says."""
+    for head in heads:
+        before: dict[tuple[str, str], Example] = {}
+        for example in (each for each in examples if head in each.labels):
+            other = before.setdefault((example.text, example.text_pair), example)
+            if other.labels[head] != example.labels[head]:
+                raise DataError(
+                    f"{file}: rows {other.id} and {example.id} are of one text, and {head} is {other.labels[head]!r} and "
+                    f"{example.labels[head]!r}: every right label of a text belongs into one row"
+                )
+
+
+def _label_column(file: Path, domain: str, columns: Sequence[str]) -> str:
+    first = heads_of(domain)[0]
+    if "text" in columns and first in SEVERAL.get(domain, ()):
+        try:
+            return read_columns(columns, first)
+        except ValueError as error:
+            raise DataError(f"{file}: {error}") from error
+    found = next((name for name in ("label", "category", "intent") if name in columns), "")
+    if "text" not in columns or not found:
+        raise DataError(f"{file}: the first line must name a column 'text' and a column 'label'")
+    return found
 
 
 def _text(value: Any) -> str:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from services.training import baseline, predict, routes, thresholds
+from services.training import baseline, limits, predict, routes
 from services.training.candidate import Answers, Candidate, Item, Tuning
-from services.training.examples import OUT_OF_SCOPE, Corpus, DataError, Example
+from services.training.examples import Corpus, DataError, Example
 from services.training.precision import list_lowered
-from services.training.regression import Floats, Ints, Vectors
+from services.training.regression import Vectors
 from services.training.routes import Advance, Branch, Plan
 from shared.bundle import Bundle, Head, PrecisionName, Route
-from shared.calibration import softmax
 
 
 def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candidate:
@@ -34,9 +33,9 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
 
     return Candidate(
         folder=folder,
-        spec=_assemble(corpus, branches, folder),
+        spec=_assemble(corpus, branches, folder, plan.recall),
         items=[_item(example) for example in asked],
-        baseline=_baseline(corpus, branches, asked),
+        baseline=_baseline(corpus, branches, asked, plan.recall),
         baseline_name=baseline.NAME,
         measure=measure,
         data=corpus.manifest(),
@@ -44,10 +43,11 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
             "method": plan.method,
             "seed": plan.seed,
             "command": plan.command,
+            **({"recall": plan.recall} if plan.recall is not None else {}),
             "routes": {"/".join(branch.languages): _describe(branch) for branch in branches},
         },
         heads=tuple(corpus.labels),
-        tuning=_tuning(corpus, branches),
+        tuning=_tuning(corpus, branches, plan.recall),
         lowered={
             name: partial(measure, precision=name) for name in list_lowered([branch.encoder for branch in branches])
         },
@@ -64,11 +64,10 @@ def _describe(branch: Branch) -> dict[str, object]:
     }
 
 
-def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path) -> Bundle:
+def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path, recall: float | None) -> Bundle:
     from safetensors.numpy import save_file
 
     found: dict[str, Route] = {}
-    limits: dict[str, float] = {}
     for branch in branches:
         tensors: dict[str, Vectors] = {}
         for head, each in branch.fitted.items():
@@ -79,74 +78,45 @@ def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path) -> Bundl
         route = Route(encoder=branch.encoder.digest, weights=file, temperature=temperature)
         found |= dict.fromkeys(branch.languages, route)
         found.setdefault("*", route)
-        limits |= _limits(corpus, branch)
-    first = next(iter(corpus.labels))
-    for name in ("scope.out_of_scope", f"{first}.confident"):  # for languages that have no threshold of their own
-        if values := [value for key, value in limits.items() if key.startswith(f"{name}.")]:
-            limits[name] = max(values)
     return Bundle(
         kind="text-classifier",
         model=corpus.domain,
-        heads={head: Head(labels=labels) for head, labels in corpus.labels.items()},
+        heads={
+            head: Head(labels=labels, kind="sigmoid" if head in corpus.several else "softmax")
+            for head, labels in corpus.labels.items()
+        },
         routes=found,
-        thresholds=dict(sorted(limits.items())),
+        thresholds=limits.find_all(corpus, branches, recall),
     )
 
 
-def _limits(corpus: Corpus, branch: Branch) -> dict[str, float]:
-    """Thresholds of one route, from rows that the deciding fit has not seen."""
-    first = next(iter(corpus.labels))
-    each = branch.fitted[first]
-    sure = thresholds.confident(softmax(each.logits, each.temperature), each.truth)
-    found = dict.fromkeys((f"{first}.confident.{language}" for language in branch.languages), sure)
-    if (scope := branch.fitted.get("scope")) is not None:
-        scores = softmax(scope.logits, scope.temperature)[:, corpus.labels["scope"].index(OUT_OF_SCOPE)]
-        found |= _scope_limit(corpus, branch, scores, scope.rows)
-    return found
-
-
-def _scope_limit(corpus: Corpus, branch: Branch, scores: Floats, rows: Ints) -> dict[str, float]:
-    inside = np.array([branch.learned[row].labels["scope"] != OUT_OF_SCOPE for row in rows])
-    limit = thresholds.out_of_scope(scores, inside)
-    return dict.fromkeys((f"scope.out_of_scope.{language}" for language in branch.languages), limit)
-
-
-def _baseline(corpus: Corpus, branches: Sequence[Branch], asked: Sequence[Example]) -> Answers:
-    """What the baseline says of the test rows; its out-of-scope threshold is set by the same rule as the model's."""
+def _baseline(corpus: Corpus, branches: Sequence[Branch], asked: Sequence[Example], recall: float | None) -> Answers:
+    """What the baseline says of the test rows; its thresholds are set by the same rules as the model's."""
     where = {example.id: row for row, example in enumerate(asked)}
     found = {head: np.zeros((len(asked), len(labels))) for head, labels in corpus.labels.items()}
     for branch in branches:
         rows = [where[example.id] for example in branch.asked]
         for head, each in branch.baseline.items():
             found[head][rows] = each.asked
-    return Answers(corpus.labels, found, _baseline_limits(corpus, branches))
+    return Answers(corpus.labels, found, limits.find_baseline(corpus, branches, recall), corpus.several)
 
 
-def _baseline_limits(corpus: Corpus, branches: Sequence[Branch]) -> dict[str, float]:
-    limits: dict[str, float] = {}
-    for branch in branches:
-        if (scope := branch.fitted.get("scope")) is not None:
-            scores = branch.baseline["scope"].known[:, corpus.labels["scope"].index(OUT_OF_SCOPE)]
-            limits |= _scope_limit(corpus, branch, scores, scope.known)
-    return limits
-
-
-def _tuning(corpus: Corpus, branches: Sequence[Branch]) -> Tuning:
+def _tuning(corpus: Corpus, branches: Sequence[Branch], recall: float | None) -> Tuning:
     """The out-of-fold answers of model and baseline, side by side."""
     learned = [example for branch in branches for example in branch.learned]
     ours, theirs = (
         {head: np.zeros((len(learned), len(labels))) for head, labels in corpus.labels.items()} for _ in range(2)
     )
     known: list[set[str]] = [set() for _ in learned]
-    limits: dict[str, float] = {}
+    found: dict[str, float] = {}
     start = 0
     for branch in branches:
         for head, each in branch.fitted.items():
-            ours[head][start + each.rows] = softmax(each.logits, each.temperature)
+            ours[head][start + each.rows] = each.probabilities
             theirs[head][start + each.known] = branch.baseline[head].known
             for row in each.rows:
                 known[start + row].add(head)
-        limits |= _limits(corpus, branch)
+        found |= limits.find(corpus, branch, recall)
         start += len(branch.learned)
     items = [
         Item(e.id, e.entity, e.language, {head: e.labels[head] for head in e.labels if head in of}, bool(e.judgements))
@@ -154,8 +124,8 @@ def _tuning(corpus: Corpus, branches: Sequence[Branch]) -> Tuning:
     ]
     return Tuning(
         items,
-        Answers(corpus.labels, ours, limits),
-        Answers(corpus.labels, theirs, _baseline_limits(corpus, branches)),
+        Answers(corpus.labels, ours, found, corpus.several),
+        Answers(corpus.labels, theirs, limits.find_baseline(corpus, branches, recall), corpus.several),
     )
 
 

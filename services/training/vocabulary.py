@@ -12,7 +12,7 @@ def keeps_heads(case: Case) -> Criterion:
     Every other criterion looks at the candidate's heads alone, and so cannot miss one.
     """
     name = "no head is lost"
-    if wrong := misfit(case.domain, case.candidate.labels):
+    if wrong := misfit(case.domain, case.candidate.labels, case.candidate.several):
         return Criterion(name, "fail", f"it has {wrong}")
     lost = [head for head in case.live.labels if head not in case.candidate.labels] if case.live else []
     if not lost:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import Unavailable
+from shared.several import threshold
 
 Value = str | bytes | NDArray[Any]
 
@@ -24,6 +25,7 @@ class Card:
     version: str
     labels: Mapping[str, tuple[str, ...]]  # head -> labels, in the order of its probabilities
     thresholds: Mapping[str, float] = field(default_factory=dict)  # e.g. "intent.out_of_scope", "finding.report"
+    several: frozenset[str] = frozenset()  # heads whose labels may each be right or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class Inference:
             raise Unavailable("inference", f"{self.card.model} {self.card.version} has no head {head!r}; roll it back")
         pairs = zip(self.card.labels[head], self.probabilities[head].tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+    def chosen(self, head: str, language: str = "") -> list[tuple[str, float]]:
+        """(label, probability) of the labels that count as right by the version's thresholds, most probable first; there may be none.
+
+        For heads with several right labels. `shared.several.join` makes of them what a `Prediction` holds and people judge.
+
+        Raises:
+            Unavailable: as `ranking`.
+        """
+        limits = self.card.thresholds
+        return [pair for pair in self.ranking(head) if pair[1] >= threshold(limits, head, pair[0], language)]
 
 
 class Infer(Protocol):

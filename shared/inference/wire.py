@@ -155,6 +155,7 @@ def _unpack_bytes(raw: bytes, count: int) -> list[bytes]:
 def _read_card(text: str) -> Card:
     card = json.loads(text)
     labels = {head: tuple(names) for head, names in card["labels"].items()}
-    if wrong := misfit(card["model"], labels):
+    several = frozenset(card.get("multi_label", ()))
+    if wrong := misfit(card["model"], labels, several):
         raise ValueError(f"{card['model']} {card['version']} has {wrong}; roll it back")
-    return Card(card["model"], card["version"], labels, card["thresholds"])
+    return Card(card["model"], card["version"], labels, card["thresholds"], several)

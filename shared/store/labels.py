@@ -3,7 +3,8 @@
 One label for each (prediction, head, target) that people agree on, made of each annotator's last word:
 
 1. A judgement that another one supersedes does not count, whoever's they are.
-2. A label that was proposed does not count, until it is approved (by whoever starts a training), or its head tells it by now.
+2. A label that was proposed does not count, until it is approved (by whoever starts a training), or its head tells it by now. Of a head
+   with several right labels the judgement is all of them, as `shared.several` joins them: it counts once that holds for each.
 3. Of what is left, each annotator (of one caller) has one vote on an answer: their latest judgement of it.
 4. Each annotator has at most `per_annotator` votes a day, the first ones: nobody can flood a data set. (The day is the database's.)
 5. The label with most votes wins if it has more than half of them; otherwise people disagree and there is no label.
@@ -19,6 +20,8 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.event import Key
+from shared.heads import SEVERAL
+from shared.several import SEPARATOR
 from shared.store.engine import transaction
 from shared.store.postgres import Store
 
@@ -28,8 +31,11 @@ _LABELS = text("""
 WITH standing AS (
     SELECT j.* FROM judgements j
     WHERE j.domain = :domain AND j.judged_at <= :until
-      AND (NOT j.proposed OR j.label = ANY(CAST(:approved AS text[]))
-           OR (j.head, j.label) IN (SELECT * FROM unnest(CAST(:heads AS text[]), CAST(:told AS text[]))))
+      AND (NOT j.proposed OR NOT EXISTS (
+           SELECT FROM unnest(CASE WHEN j.head = ANY(CAST(:several AS text[])) THEN string_to_array(j.label, :separator)
+                              ELSE ARRAY[j.label] END) AS each
+           WHERE each <> ALL(CAST(:approved AS text[]))
+             AND (j.head, each) NOT IN (SELECT * FROM unnest(CAST(:heads AS text[]), CAST(:told AS text[])))))
       AND NOT EXISTS (SELECT FROM judgements later WHERE later.supersedes = j.judgement_id AND later.judged_at <= :until)
 ), votes AS (
     SELECT DISTINCT ON (prediction_id, head, target, caller, annotator) * FROM standing
@@ -107,6 +113,8 @@ async def labels(
         "heads": [head for head, _ in told],
         "told": [label for _, label in told],
         "per_annotator": per_annotator,
+        "several": list(SEVERAL.get(domain, ())),
+        "separator": SEPARATOR,
     }
     async with transaction(store.engine) as connection:
         rows = (await connection.execute(_LABELS, values)).mappings().all()

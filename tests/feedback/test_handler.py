@@ -8,6 +8,7 @@ import pytest
 from protos import feedback_pb2
 from services.feedback.fields import MAX_COMMENT_BYTES
 from services.feedback.handler import facts, handle
+from shared import heads
 from shared.domain import Prediction, Tools
 from shared.errors import Reject
 from shared.event import Key
@@ -75,6 +76,22 @@ async def test_another_head_and_target() -> None:
     assert (result.head, result.target, result.predicted) == ("sentiment", "OSTR", "positive")
     assert result.answer.why == "the model said positive of OSTR; ana says negative"
     assert (await judge(prediction_id="p-risk", head="severity", label="low")).target == "NRDH"
+
+
+async def test_of_several_right_labels_a_judgement_is_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept in one order, so that annotators who agree are seen to; a proposal as soon as one of them is new."""
+    monkeypatch.setitem(heads.SEVERAL, "intent", ("intent",))  # type: ignore[index]
+    both = await judge(label="refund_request | cancel_order")
+    assert (both.label, both.status) == ("cancel_order|refund_request", feedback_pb2.JUDGEMENT_STATUS_ACCEPTED)
+    assert facts(KEY, request(), both, NOW)[0][1]["label"] == both.label
+    assert (await judge(label="|")).status == feedback_pb2.JUDGEMENT_STATUS_ACCEPTED
+    proposed = await judge(label="cancel_order|voucher")
+    assert proposed.status == feedback_pb2.JUDGEMENT_STATUS_PROPOSED_LABEL
+    with pytest.raises(Reject, match="every right label once") as refused:
+        await judge(label="cancel_order|cancel_order")
+    assert (refused.value.reason, refused.value.field) == ("LABEL_INVALID", "label")
+    long = "|".join(f"label-{n:03}-of-many" for n in range(20))
+    assert (await judge(label=long)).status == feedback_pb2.JUDGEMENT_STATUS_PROPOSED_LABEL
 
 
 async def test_a_label_the_model_does_not_know_is_a_proposal() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from services.training.examples import Example
 from services.training.predict import answer
 from shared.bundle import Bundle, BundleError, Head, Route, publish
 from shared.calibration import fit_multi_label_temperature, multi_label_nll, sigmoid, softmax
+from shared.inference.contract import Inference
+from shared.inference.wire import read_response
 from shared.settings import Settings
 from tests.inference.bundles import WIDTH, publish_encoder
 from tests.inference.conftest import Running, Turning, serving, until
@@ -69,6 +72,22 @@ async def test_each_label_has_a_probability_of_its_own(server: Running, tmp_path
     np.testing.assert_allclose(found["tone.probabilities"], softmax(logits["tone"]), atol=1e-5)
     assert not np.allclose(found["topic.probabilities"].sum(1), 1, atol=0.01)
     assert json.loads(response.parameters["card"].string_param)["multi_label"] == ["topic"]
+
+
+async def test_a_domain_reads_which_labels_count_as_right(server: Running) -> None:
+    """By the card's thresholds, of the language where there is one, most probable first; it may be none."""
+    request = ask("topics", *TEXTS)
+    request.parameters["card"].bool_param = True
+    first, second = read_response(await server.stub.ModelInfer(request), len(TEXTS))
+    assert isinstance(first, Inference)
+    assert isinstance(second, Inference)
+    assert first.card.several == {"topic"}
+    ranking = first.ranking("topic")
+    card = replace(first.card, thresholds={f"topic.{label}": 1.0 for label in TOPICS})
+    assert replace(first, card=card).chosen("topic") == []
+    card = replace(card, thresholds=card.thresholds | {f"topic.{label}.en": 0.0 for label, _ in ranking[:2]})
+    assert replace(first, card=card).chosen("topic", "en") == ranking[:2]
+    assert [p >= 0.5 for _, p in second.ranking("topic")].count(True) == len(second.chosen("topic"))
 
 
 async def test_its_most_probable_label_is_explained_without_rivals(server: Running, tmp_path: Path) -> None:

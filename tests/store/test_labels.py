@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from shared import heads
 from shared.domain import Prediction
 from shared.event import Key
 from shared.store import tables
@@ -112,3 +114,19 @@ async def test_an_erased_request_teaches_nothing(store: Store) -> None:
     async with transaction(store.engine) as connection:
         await connection.execute(text("DELETE FROM requests WHERE id = '1'"))
     assert set(short(await labels(store, "intent"))) == {"2"}
+
+
+async def test_of_several_labels_each_must_be_let_in(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judgement of several right labels that names new ones waits until all of these are approved, or told by now."""
+    monkeypatch.setitem(heads.SEVERAL, "intent", ("intent",))  # type: ignore[index]
+    await given(store, {"label": "refund_request|voucher", "proposed": True})
+    assert not await labels(store, "intent", approved=("voucher",))
+    told = [("intent", "refund_request")]
+    (found,) = await labels(store, "intent", approved=("voucher",), told=told)
+    assert found.label == "refund_request|voucher"
+    assert not await labels(store, "intent", told=told)
+    assert await labels(store, "intent", told=[*told, ("intent", "voucher")])
+    monkeypatch.delitem(heads.SEVERAL, "intent")  # type: ignore[arg-type]
+    assert not await labels(
+        store, "intent", approved=("voucher",), told=told
+    )  # here it is one label with a bar in its name

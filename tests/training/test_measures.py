@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from services.training import metrics, thresholds
+from services.training import curves, metrics, thresholds
 from services.training.candidate import Answers, Item
 from services.training.examples import Example
 from services.training.heads import Trainer
@@ -57,8 +57,8 @@ def test_macro_f1_and_auroc_are_scikit_learns() -> None:
     truth, said = (chance.choice(list("abcd"), 60).tolist() for _ in range(2))
     assert metrics.macro_f1(truth, said) == pytest.approx(reference.f1_score(truth, said, average="macro"))
     positive, scores = chance.random(60) < 0.4, chance.integers(5, size=60).astype(float)
-    assert metrics.auroc(scores, positive) == pytest.approx(reference.roc_auc_score(positive, scores))
-    assert np.isnan(metrics.auroc(scores, np.zeros(60, bool)))
+    assert curves.auroc(scores, positive) == pytest.approx(reference.roc_auc_score(positive, scores))
+    assert np.isnan(curves.auroc(scores, np.zeros(60, bool)))
 
 
 def test_what_is_told_apart_easily_costs_nothing() -> None:
