@@ -44,7 +44,7 @@ class Prediction:
     """One thing a result predicted, that a person can judge: the full calibrated distribution, not its maximum alone."""
 
     head: str  # "intent", "sentiment", "severity", "finding"
-    label: str
+    label: str  # of several right labels all, as `shared.several.join` joins them
     probabilities: dict[str, float]
     target: str = ""  # the issuer, where one result predicts for several
 
