@@ -48,8 +48,8 @@ def test_it_beats_the_baseline(done: Done) -> None:
     candidate = done.sealed.candidate
     ours = metrics.measure(candidate.items, done.sealed.answers, candidate.heads)["en.topic"]
     theirs = metrics.measure(candidate.items, candidate.baseline, candidate.heads)["en.topic"]
-    assert ours["micro_f1"] > 0.75
-    assert all(ours[name] > theirs[name] + 0.05 for name in ("accuracy", "overlap", "micro_f1", "macro_f1", "map"))
+    assert ours["micro_f1"] > 0.55 > 0.45 > theirs["micro_f1"]
+    assert all(ours[name] > theirs[name] + 0.15 for name in ("accuracy", "overlap", "micro_f1", "macro_f1", "map"))
     assert ours["ece"] < ours["ece_chance"] + 0.02
     assert done.report.verdict == "pass", done.report
 
