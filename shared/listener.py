@@ -10,15 +10,18 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def options(max_message_bytes: int) -> tuple[tuple[str, int], ...]:
-    """For `grpc.aio.server`."""
+def options(max_message_bytes: int, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
+    """For `grpc.aio.server`. shared: other processes listen on the port too, and each has some of its connections."""
     return (
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.max_connection_age_ms", 300_000),  # so that callers spread over new servers
         ("grpc.max_connection_age_grace_ms", 60_000),
-        ("grpc.so_reuseport", 0),  # two processes on one port would share its calls unseen
+        (
+            "grpc.so_reuseport",
+            int(shared),
+        ),  # unless it is meant, two processes on one port would share its calls unseen
     )
 
 

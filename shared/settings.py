@@ -1,5 +1,6 @@
 """Where everything is, from the environment: `TIDEMILL_<NAME>`. Every value has a default that suits one machine."""
 
+import json
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,7 +44,17 @@ class Settings(BaseSettings):
     caller_bytes: int = Field(default=128 << 20, ge=1)  # of input, likewise
     # caller -> its share of the device and its room, where not 1; as JSON: {"ward": 4}
     caller_weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    # processes of the inference service that speak gRPC, beside the one that computes; none set: by this machine's cores
+    fronts: int | None = Field(default=None, ge=0, le=64)
     cache_bytes: int = Field(default=0, ge=0)  # of answers that the inference service keeps; 0: none
+
+
+def write_environment(settings: Settings) -> dict[str, str]:
+    """The variables by which another process has the same settings, but for defaults."""
+    return {
+        f"TIDEMILL_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.model_dump(mode="json", exclude_unset=True, exclude_none=True).items()
+    }
 
 
 def explain(error: ValidationError) -> str:

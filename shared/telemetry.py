@@ -42,8 +42,12 @@ def enabled() -> bool:
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
-def start(service: str) -> None:
-    """Send traces and metrics to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set; the SDK is not even imported otherwise."""
+def start(service: str, instance: str = "") -> None:
+    """Send traces and metrics to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set; the SDK is not even imported otherwise.
+
+    Args:
+        instance: tells processes of one service apart where a machine runs several: their counters must not be taken for one.
+    """
     if not enabled():
         return
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -54,7 +58,8 @@ def start(service: str) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create({"service.name": service, "service.namespace": "tidemill"})
+    named = {"service.instance.id": instance} if instance else {}
+    resource = Resource.create({"service.name": service, "service.namespace": "tidemill", **named})
     traces = TracerProvider(resource=resource)
     traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(traces)

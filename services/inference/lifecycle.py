@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.inference.engine import Call
 from services.inference.load import Loader
 from services.inference.registry import Registry
-from services.inference.served import Served
+from services.inference.served import Loaded
 from services.inference.threads import give_way, run_apart
 from services.inference.units import LOWEST_PRIORITY
 from shared.bundle import BundleError
@@ -93,16 +93,17 @@ class Lifecycle:
         began, key = time.monotonic(), (model, pointer.version)
         served = self._registry.warm(*key) if self._digests.get(key) == pointer.bundle_digest else None
         if served is None:
-            served = await run_apart(self._load, model, pointer)
-            await warm(served)
+            loaded = await run_apart(self._load, model, pointer)
+            await warm(loaded)
+            served = loaded
         self._registry.install(served)
         self._digests[key] = pointer.bundle_digest
         self._refused.pop(model, None)
-        await asyncio.to_thread(self._loader.release)
         await self._announce(model)
+        await asyncio.to_thread(self._loader.release)
         log.info("%s %s is live, after %.2f s", model, pointer.version, time.monotonic() - began)
 
-    def _load(self, model: str, pointer: Pointer) -> Served:
+    def _load(self, model: str, pointer: Pointer) -> Loaded:
         if self._registry.ready:  # somebody may be asking
             give_way()
         return self._loader.load(model, pointer.version, pointer.bundle_digest)
@@ -116,7 +117,7 @@ class Lifecycle:
         self._registry.refuse(model, pointer.version, "the bundle was refused; the server's log says why")
 
 
-async def warm(served: Served) -> None:
+async def warm(served: Loaded) -> None:
     """Answers a few made-up rows, so that the first real ones find everything allocated; also the last test of the weights.
 
     Raises:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from services.inference.engine import Engine
 from services.inference.prior import PriorModel
-from services.inference.served import Identity, Served
+from services.inference.served import Identity, Loaded
 from services.inference.threads import use_cores
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision
@@ -33,7 +33,7 @@ class Loader:
         self._shared: WeakValueDictionary[str, SharedEncoder] = WeakValueDictionary()
         self._encoders: WeakValueDictionary[tuple[str, str], EncoderDevice] = WeakValueDictionary()
 
-    def load(self, model: str, version: str, digest: str) -> Served:
+    def load(self, model: str, version: str, digest: str) -> Loaded:
         """The model, not yet warm.
 
         Raises:
@@ -61,7 +61,7 @@ class Loader:
 
             torch.cuda.empty_cache()
 
-    def _build(self, folder: Path, spec: Bundle, version: str) -> Served:
+    def _build(self, folder: Path, spec: Bundle, version: str) -> Loaded:
         if spec.kind == "prior":
             return PriorModel(spec, version)
         identity = Identity.of(spec, version)
@@ -107,7 +107,7 @@ class Loader:
         networks = Networks(load_network(folder, spec), device, spec.name)
         return SharedEncoder(networks, load_tokenizer(folder, spec), spec.width, device)
 
-    def _build_image(self, folder: Path, spec: Bundle, identity: Identity) -> Served:
+    def _build_image(self, folder: Path, spec: Bundle, identity: Identity) -> Loaded:
         from safetensors.torch import load_file
 
         from services.inference.picture import ImageDevice, ImageModel

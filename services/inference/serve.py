@@ -6,34 +6,26 @@ import importlib
 import json
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_health.v1.health import aio as health_aio
-
-from protos.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server as add_servicer
-from services.inference.admission import Admission
 from services.inference.engine import Engine
+from services.inference.fronts.fronted import fronted
+from services.inference.fronts.port import count_fronts
 from services.inference.lifecycle import Lifecycle
+from services.inference.listening import announce, listening, open_admission, open_health
 from services.inference.load import Loader
-from services.inference.reading import Readers
 from services.inference.registry import Registry
-from services.inference.servicer import SERVICE, Servicer
+from services.inference.servicer import Servicer
 from shared.bundle import SPEC
-from shared.health import LIVE
-from shared.listener import listen, options
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 64 << 20
-DRAIN = 15.0  # seconds for the calls in hand when the process stops
-_SERVING, _NOT = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+Announce = Callable[[str], Awaitable[None]]
 
 
 async def serve(settings: Settings) -> None:
@@ -46,32 +38,31 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     importing = asyncio.ensure_future(asyncio.to_thread(preload, settings.models))
-    health = health_aio.HealthServicer()
-    registry, engine = Registry(), open_engine(settings)
-
-    async def announce(model: str) -> None:
-        await health.set(model, _SERVING)
-        if not model:
-            settle()
-            await health.set(SERVICE, _SERVING)
-            log.info("serving %s", ", ".join(registry.live()))
-
+    registry, engine = Registry(), Engine(open_admission(settings))
     engine.start()
     try:
-        async with listening(settings, registry, engine, health):
+        async with _open(settings, registry, engine) as publish:
+
+            async def tell(model: str) -> None:
+                if model:
+                    await publish(model)
+                else:
+                    settle()
+                    await publish("")
+                    log.info("serving %s", ", ".join(registry.live()))
+
             following = asyncio.ensure_future(
-                _follow(settings, Lifecycle(registry, Loader(settings.models, engine, settings.precision), announce))
+                _follow(settings, Lifecycle(registry, Loader(settings.models, engine, settings.precision), tell))
             )
             told: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
             ends: tuple[asyncio.Future[None], ...] = (following, engine.fault)
             await asyncio.wait((told, *ends), return_when=asyncio.FIRST_COMPLETED)
-            await health.enter_graceful_shutdown()
             told.cancel()
             for end in ends:
                 if end.done():
                     end.result()  # raises what ended it
             following.cancel()
-            await importing
+        await importing
     finally:
         await engine.stop()
 
@@ -85,34 +76,16 @@ def settle() -> None:
     gc.freeze()
 
 
-def open_engine(settings: Settings) -> Engine:
-    """Not yet started."""
-    admission = Admission(
-        caller_rows=settings.caller_rows, caller_bytes=settings.caller_bytes, weights=settings.caller_weights
-    )
-    return Engine(admission)
-
-
 @asynccontextmanager
-async def listening(
-    settings: Settings, registry: Registry, engine: Engine, health: health_aio.HealthServicer
-) -> AsyncIterator[int]:
-    """A server that answers (yields its port) until the block ends, and then finishes the calls in hand.
-
-    Raises:
-        SystemExit: the address cannot be listened on.
-    """
-    server = grpc.aio.server(options=options(MAX_MESSAGE_BYTES))
-    add_servicer(Servicer(registry, engine, settings), Readers(server))  # type: ignore[no-untyped-call]
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    await health.set(LIVE, _SERVING)
-    for service in ("", SERVICE):
-        await health.set(service, _NOT)
-    port = await listen(server, settings, SERVICE, HEALTH)
-    try:
-        yield port
-    finally:
-        await server.stop(DRAIN)
+async def _open(settings: Settings, registry: Registry, engine: Engine) -> AsyncIterator[Announce]:
+    """Callers are answered, by this process or by fronts of it; yields what is to be told of a model that is live."""
+    if fronts := count_fronts(settings.fronts):
+        async with fronted(settings, fronts, registry, engine) as publish:
+            yield publish
+    else:
+        health = await open_health()
+        async with listening(settings, Servicer(registry, engine, settings), health):
+            yield partial(announce, health)
 
 
 async def _follow(settings: Settings, lifecycle: Lifecycle) -> None:

@@ -39,7 +39,7 @@ class Answer:
 
 
 class Served(Protocol):
-    """One version of one model, loaded."""
+    """One version of one model, in the memory of this process or of another one that answers for it."""
 
     @property
     def name(self) -> str: ...
@@ -60,6 +60,10 @@ class Served(Protocol):
             Refusal: none of them can be answered.
         """
         ...
+
+
+class Loaded(Served, Protocol):
+    """A version that is in the memory of this process."""
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
         """(rows, tensors): something to warm up with."""

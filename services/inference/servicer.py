@@ -3,25 +3,26 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from opentelemetry.trace import SpanKind
 
 from protos import inference_pb2 as oip
 from protos import inference_pb2_grpc
 from services.inference import metrics, recall, refusal
-from services.inference.admission import Full
+from services.inference.admission import Admission, Full
 from services.inference.cache import Cache
 from services.inference.calls import Context, read_call, read_caller
-from services.inference.engine import Call, Engine
+from services.inference.engine import Call
 from services.inference.passes import Device
 from services.inference.reading import cut, received
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
 from services.inference.served import ROW_ERROR, Answer, Served, list_errors
+from services.inference.statistics import tell
 from services.inference.tensors import Tensor, TensorSpec, check, choose, read, write
 from services.inference.units import Batch
 from shared import telemetry
@@ -33,8 +34,19 @@ STREAM_WINDOW = 32  # requests of one stream at once
 EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "priority", "timeout")
 
 
+class Host(Protocol):
+    """Where rows are computed: the engine of this process, or that of another one."""
+
+    admission: Admission
+    on_batch: Callable[[Batch, float], None]
+
+    @property
+    def waiting(self) -> int: ...
+    def drain_time(self) -> float: ...
+
+
 class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
-    def __init__(self, registry: Registry, engine: Engine, settings: Settings) -> None:
+    def __init__(self, registry: Registry, engine: Host, settings: Settings) -> None:
         self._registry, self._engine, self._settings = registry, engine, settings
         self._cache = Cache(settings.cache_bytes)
         engine.on_batch = self._count_pass
@@ -187,13 +199,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> oip.ModelStatisticsResponse:
         if request.name:
             await self._find(request, context)
-        return oip.ModelStatisticsResponse(
-            model_stats=[
-                record.message(*names)
-                for names, record in sorted(self._registry.records.items())
-                if request.name in {"", names[0]} and request.version in {"", names[1]}
-            ]
-        )
+        return tell(self._registry.records, request)
 
     async def RepositoryIndex(  # noqa: N802
         self, request: oip.RepositoryIndexRequest, context: Context

@@ -1,6 +1,7 @@
 """What each version has done, in the protocol's terms: `success.count + fail.count` is the number of its calls."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protos import inference_pb2 as oip
@@ -15,6 +16,9 @@ class Duration:
     def add(self, seconds: float, count: int = 1) -> None:
         self.count += count
         self.seconds += seconds
+
+    def include(self, told: oip.StatisticDuration) -> None:
+        self.add(told.ns / 1e9, told.count)
 
     def message(self) -> oip.StatisticDuration:
         return oip.StatisticDuration(count=self.count, ns=int(self.seconds * 1e9))
@@ -54,6 +58,22 @@ class Record:
     def passed(self, rows: int, seconds: float) -> None:
         self.passes.setdefault(rows, Duration()).add(seconds)
 
+    def include(self, told: oip.ModelStatistics) -> None:
+        """What another process did for this version."""
+        stats = told.inference_stats
+        self.success.include(stats.success)
+        self.fail.include(stats.fail)
+        self.queue.include(stats.queue)
+        self.preparing.include(stats.compute_input)
+        self.computing.include(stats.compute_infer)
+        self.writing.include(stats.compute_output)
+        self.hits.include(stats.cache_hit)
+        self.misses.include(stats.cache_miss)
+        for batch in told.batch_stats:
+            self.passes.setdefault(batch.batch_size, Duration()).include(batch.compute_infer)
+        self.rows += told.inference_count
+        self.last = max(self.last, told.last_inference)
+
     def message(self, name: str, version: str) -> oip.ModelStatistics:
         stats = oip.InferStatistics(
             success=self.success.message(),
@@ -78,3 +98,17 @@ class Record:
             inference_stats=stats,
             batch_stats=batches,
         )
+
+
+Records = Mapping[tuple[str, str], Record]  # by model and version
+
+
+def tell(records: Records, request: oip.ModelStatisticsRequest) -> oip.ModelStatisticsResponse:
+    """Of the model and the version asked for; of all where none is."""
+    return oip.ModelStatisticsResponse(
+        model_stats=[
+            record.message(*names)
+            for names, record in sorted(records.items())
+            if request.name in {"", names[0]} and request.version in {"", names[1]}
+        ]
+    )

@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
 
 from protos import inference_pb2_grpc
+from services.cli.local import port
 from services.inference.engine import Engine
+from services.inference.fronts.fronted import fronted
 from services.inference.lifecycle import Lifecycle
+from services.inference.listening import MAX_MESSAGE_BYTES, announce, listening, open_admission, open_health
 from services.inference.load import Loader
 from services.inference.registry import Registry
-from services.inference.serve import MAX_MESSAGE_BYTES, listening, open_engine
+from services.inference.serve import Announce
+from services.inference.servicer import Servicer
 from shared.settings import Settings
 from tests.inference.bundles import publish_encoder, publish_prior, publish_text
 
@@ -78,7 +81,6 @@ class Running:
     registry: Registry
     ledger: Turning
     engine: Engine
-    health: health_aio.HealthServicer
     lifecycle: "asyncio.Task[None]"
 
     async def until_live(self, model: str, version: str) -> None:
@@ -94,25 +96,34 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]:
-    registry, engine, health = Registry(), open_engine(settings), health_aio.HealthServicer()
-
-    async def announce(model: str) -> None:
-        await health.set(model, health_pb2.HealthCheckResponse.SERVING)
-
+    registry, engine = Registry(), Engine(open_admission(settings))
     engine.start()
-    lifecycle = Lifecycle(registry, Loader(settings.models, engine, settings.precision), announce)
     try:
-        async with listening(settings, registry, engine, health) as port:
+        async with _doors(settings, registry, engine) as (address, tell):
+            lifecycle = Lifecycle(registry, Loader(settings.models, engine, settings.precision), tell)
             following = asyncio.ensure_future(lifecycle.follow(ledger.watch()))
             limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", limits) as channel:
+            async with grpc.aio.insecure_channel(address, limits) as channel:
                 stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
-                yield Running(f"127.0.0.1:{port}", stub, registry, ledger, engine, health, following)
+                yield Running(address, stub, registry, ledger, engine, following)
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
     finally:
         await engine.stop()
+
+
+@asynccontextmanager
+async def _doors(settings: Settings, registry: Registry, engine: Engine) -> AsyncIterator[tuple[str, Announce]]:
+    """The address, and what is told that a model is live."""
+    if settings.fronts:
+        free = settings.model_copy(update={"listen": f"127.0.0.1:{port.free()}"})
+        async with fronted(free, settings.fronts, registry, engine) as publish:
+            yield free.listen, publish
+    else:
+        health = await open_health()
+        async with listening(settings, Servicer(registry, engine, settings), health) as found:
+            yield f"127.0.0.1:{found}", partial(announce, health)
 
 
 @pytest.fixture
