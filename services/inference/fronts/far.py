@@ -51,7 +51,8 @@ class Far:
         if self._lost:
             raise _lost()
         number = next(self._numbers) & 0xFFFFFFFF
-        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
         self.pipe.send(kind, number, *parts)
         try:
             return await answer
