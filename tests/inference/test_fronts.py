@@ -246,7 +246,7 @@ async def test_who_leaves_a_front_leaves_the_queue(fronted: Running, monkeypatch
     """Cancelled, or past its deadline."""
     gate = Gate(monkeypatch)
     leaving = fronted.stub.ModelInfer(ask("intent", *["late"] * 300))
-    late = fronted.stub.ModelInfer(ask("intent", *["late"] * 300), timeout=1)
+    late = fronted.stub.ModelInfer(ask("intent", *["late"] * 300), timeout=0.4)
     await until(lambda: fronted.engine.admission.rows == 600)
     leaving.cancel()
     assert (await refused(late)).code() == grpc.StatusCode.DEADLINE_EXCEEDED

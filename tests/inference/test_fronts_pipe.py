@@ -43,6 +43,7 @@ def check_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
             assert found[name].dtype == tensor.dtype  # type: ignore[union-attr]
 
 
+@settings(max_examples=50, deadline=None)
 @given(tensors=TENSORS, caller=st.text(max_size=64), head=st.text(), asked=st.frozensets(st.text(), max_size=3))
 def test_what_is_asked_arrives(tensors: dict[str, Tensor], caller: str, head: str, asked: frozenset[str]) -> None:
     """Rows of any kind, on whose behalf and until when."""
@@ -52,6 +53,7 @@ def test_what_is_asked_arrives(tensors: dict[str, Tensor], caller: str, head: st
     check_same(found.tensors.tensors(), tensors)
 
 
+@settings(max_examples=50, deadline=None)
 @given(tensors=TENSORS, errors=st.dictionaries(st.integers(0, 1023), st.text()), flags=st.tuples(*[st.booleans()] * 2))
 def test_what_is_answered_arrives(tensors: dict[str, Tensor], errors: dict[int, str], flags: tuple[bool, bool]) -> None:
     """Outputs, errors of rows, durations."""
@@ -73,8 +75,8 @@ def test_what_is_refused_arrives(refused: object) -> None:
 FRAMES = st.lists(st.tuples(st.sampled_from(Kind), st.integers(0, 2**32 - 1), st.binary(max_size=50)), max_size=9)
 
 
+@settings(max_examples=50, deadline=None)
 @given(frames=FRAMES, cuts=st.lists(st.integers(1, 40)))
-@settings(deadline=None)
 def test_frames_may_come_in_any_pieces(frames: list[tuple[Kind, int, bytes]], cuts: list[int]) -> None:
     """As a stream of bytes does."""
 
