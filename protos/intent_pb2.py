@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos import event_pb2 as protos_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/intent.proto\x12\x12tidemill.intent.v1\x1a\x12protos/event.proto\"E\n\rIntentRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x14\n\x0c\x63onversation\x18\x03 \x01(\t\"\x95\x02\n\x0cIntentResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x14\n\x0cout_of_scope\x18\x04 \x01(\x08\x12\x1a\n\x12out_of_scope_score\x18\x05 \x01(\x01\x12#\n\x07ranking\x18\x06 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x11\n\tsentiment\x18\x07 \x01(\t\x12-\n\x11sentiment_ranking\x18\x08 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x10\n\x08language\x18\t \x01(\t\x12\x11\n\ttruncated\x18\n \x01(\x08\"c\n\nIntentCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x32\n\x07request\x18\x02 \x01(\x0b\x32!.tidemill.intent.v1.IntentRequest\"\xae\x01\n\x0bIntentReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32 .tidemill.intent.v1.IntentResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"<\n\x0bIntentBatch\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.tidemill.intent.v1.IntentCall\"A\n\rIntentReplies\x12\x30\n\x07replies\x18\x01 \x03(\x0b\x32\x1f.tidemill.intent.v1.IntentReply2\xcb\x02\n\rIntentService\x12K\n\x08\x43lassify\x12\x1e.tidemill.intent.v1.IntentCall\x1a\x1f.tidemill.intent.v1.IntentReply\x12S\n\rClassifyBatch\x12\x1f.tidemill.intent.v1.IntentBatch\x1a!.tidemill.intent.v1.IntentReplies\x12U\n\x0e\x43lassifyStream\x12\x1e.tidemill.intent.v1.IntentCall\x1a\x1f.tidemill.intent.v1.IntentReply(\x01\x30\x01\x12\x41\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a\x1f.tidemill.intent.v1.IntentReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13protos/intent.proto\x12\x12tidemill.intent.v1\x1a\x12protos/event.proto\"E\n\rIntentRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x14\n\x0c\x63onversation\x18\x03 \x01(\t\"\x95\x02\n\x0cIntentResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x14\n\x0cout_of_scope\x18\x04 \x01(\x08\x12\x1a\n\x12out_of_scope_score\x18\x05 \x01(\x01\x12#\n\x07ranking\x18\x06 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x11\n\tsentiment\x18\x07 \x01(\t\x12-\n\x11sentiment_ranking\x18\x08 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x10\n\x08language\x18\t \x01(\t\x12\x11\n\ttruncated\x18\n \x01(\x08\"t\n\nIntentCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x32\n\x07request\x18\x02 \x01(\x0b\x32!.tidemill.intent.v1.IntentRequest\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\t\"\xae\x01\n\x0bIntentReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32 .tidemill.intent.v1.IntentResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"<\n\x0bIntentBatch\x12-\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1e.tidemill.intent.v1.IntentCall\"A\n\rIntentReplies\x12\x30\n\x07replies\x18\x01 \x03(\x0b\x32\x1f.tidemill.intent.v1.IntentReply2\xcb\x02\n\rIntentService\x12K\n\x08\x43lassify\x12\x1e.tidemill.intent.v1.IntentCall\x1a\x1f.tidemill.intent.v1.IntentReply\x12S\n\rClassifyBatch\x12\x1f.tidemill.intent.v1.IntentBatch\x1a!.tidemill.intent.v1.IntentReplies\x12U\n\x0e\x43lassifyStream\x12\x1e.tidemill.intent.v1.IntentCall\x1a\x1f.tidemill.intent.v1.IntentReply(\x01\x30\x01\x12\x41\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a\x1f.tidemill.intent.v1.IntentReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTENTRESULT']._serialized_start=135
   _globals['_INTENTRESULT']._serialized_end=412
   _globals['_INTENTCALL']._serialized_start=414
-  _globals['_INTENTCALL']._serialized_end=513
-  _globals['_INTENTREPLY']._serialized_start=516
-  _globals['_INTENTREPLY']._serialized_end=690
-  _globals['_INTENTBATCH']._serialized_start=692
-  _globals['_INTENTBATCH']._serialized_end=752
-  _globals['_INTENTREPLIES']._serialized_start=754
-  _globals['_INTENTREPLIES']._serialized_end=819
-  _globals['_INTENTSERVICE']._serialized_start=822
-  _globals['_INTENTSERVICE']._serialized_end=1153
+  _globals['_INTENTCALL']._serialized_end=530
+  _globals['_INTENTREPLY']._serialized_start=533
+  _globals['_INTENTREPLY']._serialized_end=707
+  _globals['_INTENTBATCH']._serialized_start=709
+  _globals['_INTENTBATCH']._serialized_end=769
+  _globals['_INTENTREPLIES']._serialized_start=771
+  _globals['_INTENTREPLIES']._serialized_end=836
+  _globals['_INTENTSERVICE']._serialized_start=839
+  _globals['_INTENTSERVICE']._serialized_end=1170
 # @@protoc_insertion_point(module_scope)

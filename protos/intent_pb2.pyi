@@ -42,12 +42,14 @@ class IntentResult(_message.Message):
     def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ..., out_of_scope: _Optional[bool] = ..., out_of_scope_score: _Optional[float] = ..., ranking: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ..., sentiment: _Optional[str] = ..., sentiment_ranking: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ..., language: _Optional[str] = ..., truncated: _Optional[bool] = ...) -> None: ...
 
 class IntentCall(_message.Message):
-    __slots__ = ("event", "request")
+    __slots__ = ("event", "request", "explain")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     event: _event_pb2.Event
     request: IntentRequest
-    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[IntentRequest, _Mapping]] = ...) -> None: ...
+    explain: str
+    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[IntentRequest, _Mapping]] = ..., explain: _Optional[str] = ...) -> None: ...
 
 class IntentReply(_message.Message):
     __slots__ = ("event", "result", "dead_letter", "known")

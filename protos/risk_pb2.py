@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos import event_pb2 as protos_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/risk.proto\x12\x10tidemill.risk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12protos/event.proto\"\x95\x01\n\x0bRiskRequest\x12\x10\n\x08headline\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07issuers\x18\x04 \x03(\t\x12\x30\n\x0cpublished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpublisher\x18\x06 \x01(\t\"\xc7\x01\n\nIssuerRisk\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsentiment\x18\x03 \x01(\t\x12-\n\x11sentiment_ranking\x18\x04 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x10\n\x08severity\x18\x05 \x01(\t\x12,\n\x10severity_ranking\x18\x06 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x0c\n\x04risk\x18\x07 \x01(\x01\x12\x0b\n\x03why\x18\x08 \x01(\t\"r\n\nRiskResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12-\n\x07issuers\x18\x02 \x03(\x0b\x32\x1c.tidemill.risk.v1.IssuerRisk\x12\x10\n\x08language\x18\x03 \x01(\t\"]\n\x08RiskCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.tidemill.risk.v1.RiskRequest\"\xa8\x01\n\tRiskReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.tidemill.risk.v1.RiskResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"6\n\tRiskBatch\x12)\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1a.tidemill.risk.v1.RiskCall\";\n\x0bRiskReplies\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.tidemill.risk.v1.RiskReply\"J\n\x10GetIssuerRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x0cIssuerWindow\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07risk_1h\x18\x03 \x01(\x01\x12\x10\n\x08risk_24h\x18\x04 \x01(\x01\x12\x10\n\x08items_1h\x18\x05 \x01(\r\x12\x11\n\titems_24h\x18\x06 \x01(\r2\xf8\x02\n\x0bRiskService\x12\x41\n\x06\x41ssess\x12\x1a.tidemill.risk.v1.RiskCall\x1a\x1b.tidemill.risk.v1.RiskReply\x12I\n\x0b\x41ssessBatch\x12\x1b.tidemill.risk.v1.RiskBatch\x1a\x1d.tidemill.risk.v1.RiskReplies\x12K\n\x0c\x41ssessStream\x12\x1a.tidemill.risk.v1.RiskCall\x1a\x1b.tidemill.risk.v1.RiskReply(\x01\x30\x01\x12=\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a\x1b.tidemill.risk.v1.RiskReply\x12O\n\tGetIssuer\x12\".tidemill.risk.v1.GetIssuerRequest\x1a\x1e.tidemill.risk.v1.IssuerWindowb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/risk.proto\x12\x10tidemill.risk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12protos/event.proto\"\x95\x01\n\x0bRiskRequest\x12\x10\n\x08headline\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07issuers\x18\x04 \x03(\t\x12\x30\n\x0cpublished_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpublisher\x18\x06 \x01(\t\"\xc7\x01\n\nIssuerRisk\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsentiment\x18\x03 \x01(\t\x12-\n\x11sentiment_ranking\x18\x04 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x10\n\x08severity\x18\x05 \x01(\t\x12,\n\x10severity_ranking\x18\x06 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x0c\n\x04risk\x18\x07 \x01(\x01\x12\x0b\n\x03why\x18\x08 \x01(\t\"r\n\nRiskResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12-\n\x07issuers\x18\x02 \x03(\x0b\x32\x1c.tidemill.risk.v1.IssuerRisk\x12\x10\n\x08language\x18\x03 \x01(\t\"n\n\x08RiskCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12.\n\x07request\x18\x02 \x01(\x0b\x32\x1d.tidemill.risk.v1.RiskRequest\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\t\"\xa8\x01\n\tRiskReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.tidemill.risk.v1.RiskResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"6\n\tRiskBatch\x12)\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1a.tidemill.risk.v1.RiskCall\";\n\x0bRiskReplies\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.tidemill.risk.v1.RiskReply\"J\n\x10GetIssuerRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x0cIssuerWindow\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07risk_1h\x18\x03 \x01(\x01\x12\x10\n\x08risk_24h\x18\x04 \x01(\x01\x12\x10\n\x08items_1h\x18\x05 \x01(\r\x12\x11\n\titems_24h\x18\x06 \x01(\r2\xf8\x02\n\x0bRiskService\x12\x41\n\x06\x41ssess\x12\x1a.tidemill.risk.v1.RiskCall\x1a\x1b.tidemill.risk.v1.RiskReply\x12I\n\x0b\x41ssessBatch\x12\x1b.tidemill.risk.v1.RiskBatch\x1a\x1d.tidemill.risk.v1.RiskReplies\x12K\n\x0c\x41ssessStream\x12\x1a.tidemill.risk.v1.RiskCall\x1a\x1b.tidemill.risk.v1.RiskReply(\x01\x30\x01\x12=\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a\x1b.tidemill.risk.v1.RiskReply\x12O\n\tGetIssuer\x12\".tidemill.risk.v1.GetIssuerRequest\x1a\x1e.tidemill.risk.v1.IssuerWindowb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RISKRESULT']._serialized_start=446
   _globals['_RISKRESULT']._serialized_end=560
   _globals['_RISKCALL']._serialized_start=562
-  _globals['_RISKCALL']._serialized_end=655
-  _globals['_RISKREPLY']._serialized_start=658
-  _globals['_RISKREPLY']._serialized_end=826
-  _globals['_RISKBATCH']._serialized_start=828
-  _globals['_RISKBATCH']._serialized_end=882
-  _globals['_RISKREPLIES']._serialized_start=884
-  _globals['_RISKREPLIES']._serialized_end=943
-  _globals['_GETISSUERREQUEST']._serialized_start=945
-  _globals['_GETISSUERREQUEST']._serialized_end=1019
-  _globals['_ISSUERWINDOW']._serialized_start=1022
-  _globals['_ISSUERWINDOW']._serialized_end=1164
-  _globals['_RISKSERVICE']._serialized_start=1167
-  _globals['_RISKSERVICE']._serialized_end=1543
+  _globals['_RISKCALL']._serialized_end=672
+  _globals['_RISKREPLY']._serialized_start=675
+  _globals['_RISKREPLY']._serialized_end=843
+  _globals['_RISKBATCH']._serialized_start=845
+  _globals['_RISKBATCH']._serialized_end=899
+  _globals['_RISKREPLIES']._serialized_start=901
+  _globals['_RISKREPLIES']._serialized_end=960
+  _globals['_GETISSUERREQUEST']._serialized_start=962
+  _globals['_GETISSUERREQUEST']._serialized_end=1036
+  _globals['_ISSUERWINDOW']._serialized_start=1039
+  _globals['_ISSUERWINDOW']._serialized_end=1181
+  _globals['_RISKSERVICE']._serialized_start=1184
+  _globals['_RISKSERVICE']._serialized_end=1560
 # @@protoc_insertion_point(module_scope)

@@ -57,12 +57,14 @@ class RiskResult(_message.Message):
     def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., issuers: _Optional[_Iterable[_Union[IssuerRisk, _Mapping]]] = ..., language: _Optional[str] = ...) -> None: ...
 
 class RiskCall(_message.Message):
-    __slots__ = ("event", "request")
+    __slots__ = ("event", "request", "explain")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     event: _event_pb2.Event
     request: RiskRequest
-    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[RiskRequest, _Mapping]] = ...) -> None: ...
+    explain: str
+    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[RiskRequest, _Mapping]] = ..., explain: _Optional[str] = ...) -> None: ...
 
 class RiskReply(_message.Message):
     __slots__ = ("event", "result", "dead_letter", "known")

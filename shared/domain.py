@@ -23,6 +23,7 @@ class Tools:
     time: datetime | None = None  # the event's own time
     caller: str = "anonymous"
     subject: str = ""
+    explain: str = ""  # the head whose answer is to be explained; empty: none is
     lookups: Any = None  # the domain's own, made once by `Domain.open`
 
 
@@ -79,4 +80,5 @@ class Domain(Named):
     keep: Callable[[Any], bytes] = lambda request: bytes(request.SerializeToString())
     # events that a stream worker settles together at most, and half of what it keeps ready: few where payloads are large
     at_once: int = 1024
+    explains: tuple[str, ...] = ()  # heads whose answers its handler explains to those who ask
     infers: bool = True  # False: its handler never asks the inference service

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -64,6 +65,7 @@ class Arrival:
     arrived_at: datetime
     caller: str = "anonymous"
     subject: str = ""
+    explain: str = ""  # the head whose answer is to be explained: no part of what the event says
     time: datetime | None = None
     headers: Headers = ()
     record_key: bytes | None = None
@@ -83,6 +85,17 @@ def check_name(field: str, name: str) -> None:
         raise Reject("EVENT_NAME_TOO_LONG", f"{field} has {size:,} bytes; the limit is {MAX_NAME_BYTES}", field)
     if not name.isprintable():
         raise Reject("EVENT_NAME_INVALID", f"{field} holds a character that cannot be printed", field)
+
+
+def check_explain(field: str, head: str, known: Collection[str]) -> None:
+    """Refuse an explanation that the domain cannot give.
+
+    Raises:
+        Reject: ``EXPLAIN_UNKNOWN``.
+    """
+    if head and head not in known:
+        heads = f"one of {', '.join(known)}, or empty" if known else "empty: this domain explains nothing"
+        raise Reject("EXPLAIN_UNKNOWN", f"{field} must be {heads}", field)
 
 
 def decode(arrival: Arrival, request: type[Message]) -> Message:

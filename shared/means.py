@@ -52,5 +52,5 @@ async def _infer(domain: Domain, settings: Settings, stack: AsyncExitStack) -> I
     return infer
 
 
-async def _no_infer(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+async def _no_infer(model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = "") -> Inference:
     raise LookupError(f"this domain's wiring says that it never infers, yet its handler asked for model {model!r}")

@@ -1,5 +1,6 @@
 """`tidemill ask`."""
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protos import event_pb2, risk_pb2
+from services.cli.answers import explained
 from services.cli.answers.call import invoke, unary
 from services.cli.answers.panel import answer_panel, letter_panel
 from services.cli.argument import Address, Deadline, DomainName, Reply, contract_of
@@ -22,6 +24,7 @@ from services.cli.problem import Problem
 from services.cli.sending import images
 from services.cli.sending.intake import Options
 from services.cli.stack import DEFAULT, Data, Stack
+from shared.heads import NEEDED
 
 
 def ask(
@@ -34,6 +37,8 @@ def ask(
     issuer_window: Annotated[
         str, typer.Option(metavar="ID", help="risk: an issuer's rolling risk, 1 h and 24 h.")
     ] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Which words spoke for it, and which against.")] = False,
+    head: Annotated[str, typer.Option(help="--explain this of its answers, not the first: e.g. sentiment.")] = "",
     source: Annotated[
         str, typer.Option(help="With --id: names the event, so that asking again gives the same answer.")
     ] = "cli/ask",
@@ -47,9 +52,13 @@ def ask(
     """Ask one question by gRPC; see the answer, how sure, why, how to correct it.
 
     It is an event like any other: stored, published, and open to feedback. Exit
-    status 1 if the call failed or the event was rejected.
+    status 1 if the call failed, the event was rejected, or --explain was asked for
+    and there is no explanation. Its scores add up to the lead of a label over its
+    rivals; --json has them all.
 
       tidemill ask intent "my card still has not arrived"
+      tidemill ask intent "I was charged twice" --explain
+      tidemill ask intent "I was charged twice" --head sentiment --json
       tidemill ask risk "Nordhavn warns on profit as rates fall"
       tidemill ask risk "Regulator fines Brackmoor" --issuer BRKM --json
       tidemill ask risk --issuer-window NRDH
@@ -64,12 +73,27 @@ def ask(
     request = _request(contract, question, language, issuer or [], stack)
     event = event_pb2.Event(source=source, id=id_, caller=caller, subject=order(request))
     event.time.FromDatetime(datetime.now(UTC))
-    reply = invoke(contract, address, contract.call(event=event, request=request), deadline)
-    _print_reply(
-        contract, reply, as_json, "" if data == DEFAULT or "TIDEMILL_DATA" in os.environ else f" --data {data}"
-    )
+    wanted = _head(contract, head) if explain or head else ""
+    call = contract.call(event=event, request=request, **({"explain": wanted} if wanted else {}))
+    reply = invoke(contract, address, call, deadline)
+    text = str(getattr(request, contract.text_field)) if contract.text_field else ""
+    where = "" if data == DEFAULT or "TIDEMILL_DATA" in os.environ else f" --data {data}"
+    _print_reply(contract, reply, text, bool(wanted), as_json, where)
     if reply.WhichOneof("outcome") != "result":
         raise typer.Exit(1)
+    if wanted and (missing := explained.why_missing(reply, wanted)):
+        raise Problem(missing)
+
+
+def _head(contract: Contract, named: str) -> str:
+    """The head to be explained: the one that was named, else the domain's first.
+
+    Raises:
+        Problem: this domain explains nothing.
+    """
+    if "explain" not in contract.call.DESCRIPTOR.fields_by_name:
+        raise Problem(f"{contract.name} does not explain its answers in words")
+    return named or next(iter(NEEDED[contract.name]))
 
 
 def _request(contract: Contract, question: str, language: str, issuers: list[str], stack: Stack) -> Message:
@@ -85,6 +109,8 @@ def _request(contract: Contract, question: str, language: str, issuers: list[str
         assert isinstance(draft.request, Message)
         return draft.request
     fields = {contract.text_field: question, "language": language, "issuers": issuers}
+    if not all(map(is_utf8, (question, language, *issuers))):
+        raise Problem("what is asked must be UTF-8; this holds other bytes")
     known = contract.request.DESCRIPTOR.fields_by_name
     given = {name: value for name, value in fields.items() if value}
     if foreign := [name for name in given if name not in known]:
@@ -92,13 +118,21 @@ def _request(contract: Contract, question: str, language: str, issuers: list[str
     return contract.request(**given)
 
 
-def _print_reply(contract: Contract, reply: Message, as_json: bool, where: str) -> None:
+def is_utf8(word: str) -> bool:
+    """Not so where the shell handed over bytes that are none: each stands then for itself, as half a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _print_reply(contract: Contract, reply: Message, text: str, explains: bool, as_json: bool, where: str) -> None:
     console = Console()
     if as_json:
-        typer.echo(json_format.MessageToJson(reply, preserving_proto_field_name=True, ensure_ascii=False))
+        typer.echo(json.dumps(explained.as_json(reply, text), indent=2, ensure_ascii=False))
     elif reply.WhichOneof("outcome") == "result":
         result = reply.result  # type: ignore[attr-defined]
         console.print(answer_panel(contract.name, result, reply.known))  # type: ignore[attr-defined]
+        for told in result.answer.explanations if explains else ():
+            for line in explained.explain(told, text):
+                console.print(line, soft_wrap=not console.is_terminal)
         follow_up = f"tidemill feedback {result.answer.prediction_id} LABEL{_target(result)}{where}"
         console.print(Text("to correct it:  ").append(follow_up, "cyan"), soft_wrap=True)
     else:

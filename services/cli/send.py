@@ -33,6 +33,9 @@ def send(
     source: Annotated[str, typer.Option(help='CloudEvents source, e.g. "shop/eu".', show_default="cli/FILE")] = "",
     caller: Annotated[str, typer.Option(help="The tenant that pays and is rate-limited.")] = "",
     language: Annotated[str, typer.Option(help="BCP 47, where a line does not say; else it is detected.")] = "",
+    explain: Annotated[
+        str, typer.Option(metavar="HEAD", help="Have this of the answers explained: e.g. intent. Costs throughput.")
+    ] = "",
     column: Annotated[str, typer.Option(help="What holds the text, in .csv and .jsonl.")] = "",
     kind: Annotated[str, typer.Option("--as", help=f"Read files as one of: {', '.join(KINDS)}.")] = "",
     wire: Annotated[str, typer.Option("--format", help=f"On the wire: {' or '.join(_FORMATS)}.")] = "protobuf",
@@ -75,16 +78,22 @@ def send(
     plan = Plan(files or (), generate, seed, kind, claim, count)
     defaults = {"language": language} if language else {}
     options = Options(source, caller, defaults, column, _FORMATS[wire], ignore_unknown)
-    sent = deliver(contract, plan, options, settings, rate, console)
+    sent = deliver(contract, plan, options, settings, rate, console, explain)
     finish(sent, settings, wait, console)
 
 
 def deliver(
-    contract: Contract, plan: Plan, options: Options, settings: Settings, rate: float, console: Console
+    contract: Contract,
+    plan: Plan,
+    options: Options,
+    settings: Settings,
+    rate: float,
+    console: Console,
+    explain: str = "",
 ) -> Sent:
     """Sends the plan's events and returns what became of them."""
     with sending_bar(contract.requests, plan.count or plan.generated or None, console) as told:
-        records = (record(draft, contract) for draft in drafts(contract, plan, options, settings))
+        records = (record(draft, contract, explain) for draft in drafts(contract, plan, options, settings))
         return produce(settings.kafka, records, rate, told)
 
 

@@ -38,8 +38,15 @@ def read_call(
         detail = f"1 (most urgent) to {LOWEST_PRIORITY}; 0 stands for {DEFAULT_PRIORITY}"
         raise invalid("PRIORITY_OUT_OF_RANGE", "parameters[priority]", detail)
     asked = frozenset(spec.name for spec in outputs if spec.optional)
-    head = request.parameters["head"].string_param if "head" in request.parameters else ""
+    head = request.parameters["head"].string_param if "head" in request.parameters else find_explained(request, served)
     return Call(time.monotonic() + seconds, read_caller(context), priority, served, asked, head)
+
+
+def find_explained(request: oip.ModelInferRequest, served: Served) -> str:
+    """The head whose answer is to be explained if there is one, by the parameter `explain`; empty: none."""
+    head = request.parameters["explain"].string_param if "explain" in request.parameters else ""
+    known = {spec.name for spec in served.outputs}
+    return head if f"{head}.probabilities" in known else ""
 
 
 def _whole_number(request: oip.ModelInferRequest, name: str) -> int:

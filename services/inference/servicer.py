@@ -15,13 +15,13 @@ from protos import inference_pb2_grpc
 from services.inference import metrics, recall, refusal
 from services.inference.admission import Admission, Full
 from services.inference.cache import Cache
-from services.inference.calls import Context, read_call, read_caller
+from services.inference.calls import Context, find_explained, read_call, read_caller
 from services.inference.engine import Call
 from services.inference.passes import Device
 from services.inference.reading import cut, received
 from services.inference.refusal import Refusal
 from services.inference.registry import Registry
-from services.inference.served import ROW_ERROR, Answer, Served, list_errors
+from services.inference.served import EXPLANATIONS, ROW_ERROR, Answer, Served, list_errors
 from services.inference.statistics import tell
 from services.inference.tensors import Tensor, TensorSpec, check, choose, read, write
 from services.inference.units import Batch
@@ -31,7 +31,7 @@ from shared.settings import Settings
 SERVICE = "inference.GRPCInferenceService"
 LARGE = 64 << 10  # bytes of typed contents that are read off the event loop
 STREAM_WINDOW = 32  # requests of one stream at once
-EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "priority", "timeout")
+EXTENSIONS = ("model_repository_index", "statistics", "row_error", "card", "explain", "priority", "timeout")
 
 
 class Host(Protocol):
@@ -108,7 +108,7 @@ class Servicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         began, done = time.monotonic(), False
         record = self._registry.record(served)
         try:
-            outputs = choose(request, served.outputs)
+            outputs = choose(request, served.outputs, EXPLANATIONS if find_explained(request, served) else ())
             call = read_call(request, context, served, self._settings, outputs)
             rows, answer = await self._answer(request, served, call, outputs)
             computed = time.monotonic()

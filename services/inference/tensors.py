@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -200,15 +200,19 @@ def write(response: oip.ModelInferResponse, spec: TensorSpec, tensor: Tensor) ->
     response.raw_output_contents.append(np.ascontiguousarray(tensor, DATATYPES[spec.datatype].numpy).tobytes())
 
 
-def choose(request: oip.ModelInferRequest, specs: Sequence[TensorSpec]) -> list[TensorSpec]:
-    """The outputs asked for, in the order asked for; without a wish, all that are not optional.
+def choose(
+    request: oip.ModelInferRequest, specs: Sequence[TensorSpec], besides: Collection[str] = ()
+) -> list[TensorSpec]:
+    """The outputs asked for, in the order asked for; without a wish, all that are not optional, and those of `besides` that there are.
 
     Raises:
         Refusal: INVALID_ARGUMENT: an output is unknown or asked for twice.
     """
     if not request.outputs:
         asked = request.parameters["row_error"].bool_param if "row_error" in request.parameters else False
-        return [spec for spec in specs if not spec.optional or (asked and spec.name == "row_error")]
+        return [
+            spec for spec in specs if not spec.optional or (asked and spec.name == "row_error") or spec.name in besides
+        ]
     known = {spec.name: spec for spec in specs}
     chosen: dict[str, TensorSpec] = {}
     for each in request.outputs:

@@ -3,6 +3,7 @@
 from protos import event_pb2, intent_pb2
 from shared.domain import Prediction, Tools
 from shared.errors import Reject
+from shared.explanation import add_explanation
 from shared.inference.contract import Inference
 from shared.language import primary
 
@@ -14,8 +15,10 @@ async def handle(request: intent_pb2.IntentRequest, tools: Tools) -> intent_pb2.
     """Rejects with TEXT_EMPTY, TEXT_TOO_LONG, CONVERSATION_TOO_LONG or LANGUAGE_INVALID."""
     check(request)
     language = primary(request.language, request.text)
-    answer = await tools.infer("intent", {"text": request.text, "language": language})
-    return compose(answer, language)
+    answer = await tools.infer("intent", {"text": request.text, "language": language}, explain=tools.explain)
+    result = compose(answer, language)
+    add_explanation(result, answer, request.text)
+    return result
 
 
 def check(request: intent_pb2.IntentRequest) -> None:

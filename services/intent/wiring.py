@@ -16,4 +16,5 @@ DOMAIN = Domain(
     handle=handle,
     predictions=predictions,
     order=lambda request: str(request.conversation),
+    explains=("intent", "sentiment", "scope"),
 )

@@ -9,6 +9,7 @@ from services.risk.issuers import Issuers, Mention
 from shared.domain import Prediction, Row, Tools
 from shared.errors import Reject, Unavailable
 from shared.event import Key
+from shared.explanation import add_explanation
 from shared.inference.contract import Inference
 from shared.language import primary
 from shared.store.tables import issuer_risks
@@ -36,6 +37,8 @@ async def handle(request: risk_pb2.RiskRequest, tools: Tools) -> risk_pb2.RiskRe
     )
     answers = await ask_all(mentions, request, language, tools)
     result = risk_pb2.RiskResult(language=language, issuers=map(compose, mentions, answers))
+    for mention, answer in zip(mentions, answers, strict=True):
+        add_explanation(result, answer, request.headline, target=mention.issuer, of=len(answers))
     if not answers:
         result.answer.why = "no known issuer is named in the headline; name the ones you mean in `issuers`"
         return result
@@ -98,7 +101,8 @@ def moment(request: risk_pb2.RiskRequest) -> datetime:
 
 async def ask(mention: Mention, request: risk_pb2.RiskRequest, language: str, tools: Tools) -> Inference:
     """The model reads the headline once for each issuer: good news for one can be bad news for another."""
-    return await tools.infer("risk", {"text": mention.name, "text_pair": request.headline, "language": language})
+    row = {"text": mention.name, "text_pair": request.headline, "language": language}
+    return await tools.infer("risk", row, explain=tools.explain)
 
 
 def compose(mention: Mention, answer: Inference) -> risk_pb2.IssuerRisk:

@@ -27,4 +27,5 @@ DOMAIN = Domain(
     open=open_issuers,
     extra_methods={"GetIssuer": get_issuer},
     order=lambda request: str(request.issuers[0]) if request.issuers else "",
+    explains=("sentiment", "severity"),
 )

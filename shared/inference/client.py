@@ -26,6 +26,7 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 
 MAX_ROWS = 256  # of one request
+MAX_EXPLAINED = 64  # of one request whose answers are explained; the service takes 128
 IN_FLIGHT = 8  # requests under way at once, for each model and kind of row
 MAX_MESSAGE_BYTES = 64 << 20
 STOPPING = "this process is stopping"
@@ -71,7 +72,7 @@ class _Flight:
             self.task.cancel()
 
 
-_Kind = tuple[str, int, Signature]  # model, priority, signature: such rows travel together
+_Kind = tuple[str, int, str, Signature]  # model, priority, head explained, signature: such rows travel together
 
 
 @dataclass(slots=True, eq=False)
@@ -106,15 +107,17 @@ class Client:
         await asyncio.gather(*self._sending, return_exceptions=True)
         await self._channel.close()
 
-    async def __call__(self, model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+    async def __call__(
+        self, model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = ""
+    ) -> Inference:
         now, until = self._loop.time(), deadline.get()
         if until is not None and until <= now:
             raise Expired("the deadline passed before the model was asked")
         signature, values = encode(row)
-        kind = (model, priority, signature)
+        kind = (model, priority, explain, signature)
         lane = self._lanes.get(kind)
         if lane is None:
-            lane = self._lanes[kind] = _Lane(kind, count_rows(signature, MAX_ROWS))
+            lane = self._lanes[kind] = _Lane(kind, count_rows(signature, MAX_EXPLAINED if explain else MAX_ROWS))
         trace = tracing.get_current() if telemetry.enabled() else None
         waiting = _Waiting(values, self._loop.create_future(), until or now + self._timeout, trace)
         lane.waiting.append(waiting)
@@ -178,8 +181,8 @@ class Client:
             _fail(batch, Unavailable("inference", STOPPING))
 
     async def _ask(self, kind: _Kind, batch: Sequence[_Waiting]) -> list[Inference | Reject]:
-        model, priority, signature = kind
-        request = write_request(model, signature, [each.values for each in batch], priority)
+        model, priority, explain, signature = kind
+        request = write_request(model, signature, [each.values for each in batch], priority, explain)
         seconds = max(each.deadline for each in batch) - self._loop.time()
         if seconds <= 0:
             raise Expired("the deadline passed before the model was asked")

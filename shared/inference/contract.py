@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shared.errors import Unavailable
 from shared.several import threshold
+from shared.words import Scored
 
 Value = str | bytes | NDArray[Any]
 
@@ -29,6 +30,21 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """Which pieces of a row's texts spoke for the most probable label of `head`, and which against.
+
+    `lead` is how far the label's calibrated logit lies above its rivals': the sum of all scores and of `rest`, which no piece bears.
+    """
+
+    head: str
+    label: str
+    lead: float
+    rest: float
+    text: tuple[Scored, ...] = ()
+    text_pair: tuple[Scored, ...] | None = None  # where the row has one
+
+
+@dataclass(frozen=True, slots=True)
 class Inference:
     """One row's answer: calibrated probabilities [labels] of float32 for each head."""
 
@@ -36,6 +52,7 @@ class Inference:
     probabilities: Mapping[str, NDArray[np.float32]]
     truncated: bool = False
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # other outputs of the model, this row's slice
+    attribution: Attribution | None = None  # where it was asked for, and the model has it
 
     def ranking(self, head: str) -> list[tuple[str, float]]:
         """(label, probability), most probable first.
@@ -64,7 +81,8 @@ class Infer(Protocol):
     """`await infer("intent", {"text": "where is my parcel?", "language": "en"})`.
 
     Concurrent calls are coalesced into few multi-row requests. A row holds one value for each model input: text, bytes or one
-    array without a batch dimension. `priority` is 1 (most urgent) to 9; 0 stands for the usual 5.
+    array without a batch dimension. `priority` is 1 (most urgent) to 9; 0 stands for the usual 5. `explain` names a head: the answer then
+    has an `attribution` of it, if the answering version can give one. Such rows cost more, and travel apart.
 
     Raises:
         Reject: the server refused this row; the other rows of the request are unharmed.
@@ -72,4 +90,6 @@ class Infer(Protocol):
         Expired: the deadline passed.
     """
 
-    async def __call__(self, model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference: ...
+    async def __call__(
+        self, model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = ""
+    ) -> Inference: ...

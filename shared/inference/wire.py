@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from protos import inference_pb2 as oip
 from shared.errors import Reject
 from shared.heads import misfit
-from shared.inference.contract import Card, Inference, Value
+from shared.inference.contract import Attribution, Card, Inference, Value
 from shared.inference.datatypes import DATATYPES
+from shared.words import Scored
 
 _SUFFIX = ".probabilities"
 _LENGTH = struct.Struct("<I")
@@ -71,7 +72,7 @@ def count_rows(signature: Signature, most: int) -> int:
 
 
 def write_request(
-    model: str, signature: Signature, rows: Sequence[Sequence[Any]], priority: int
+    model: str, signature: Signature, rows: Sequence[Sequence[Any]], priority: int, explain: str = ""
 ) -> oip.ModelInferRequest:
     """`rows` are values as `encode` gives them."""
     request = oip.ModelInferRequest(model_name=model)
@@ -79,6 +80,8 @@ def write_request(
     request.parameters["row_error"].bool_param = True
     if priority:
         request.parameters["priority"].uint64_param = priority
+    if explain:
+        request.parameters["explain"].string_param = explain
     for (name, datatype, shape), values in zip(signature, zip(*rows, strict=True), strict=True):
         request.inputs.add(name=name, datatype=datatype, shape=(len(rows), *shape))
         request.raw_input_contents.append(_pack_bytes(values) if datatype == "BYTES" else np.stack(values).tobytes())
@@ -96,6 +99,7 @@ class _Columns:
     truncated: NDArray[np.bool_]
     heads: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     errors: list[bytes] = field(default_factory=list)
+    attributions: list[Attribution | None] = field(default_factory=list)
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
@@ -110,7 +114,7 @@ def read_response(response: oip.ModelInferResponse, rows: int) -> list[Inference
         columns = _read_columns(response, rows)
         if columns.heads.keys() != card.labels.keys():
             raise ValueError("its heads are not those of its card")
-    except (KeyError, ValueError, struct.error) as error:
+    except (KeyError, TypeError, ValueError, struct.error) as error:
         raise WireError(f"the inference service's answer cannot be read: {error}") from error
     return [_read_row(card, columns, row) for row in range(rows)]
 
@@ -121,7 +125,8 @@ def _read_row(card: Card, columns: _Columns, row: int) -> Inference | Reject:
         return Reject(reason, detail)
     probabilities = {head: column[row] for head, column in columns.heads.items()}
     extra = {name: column[row] for name, column in columns.extra.items()}
-    return Inference(card, probabilities, bool(columns.truncated[row]), extra)
+    attribution = columns.attributions[row] if columns.attributions else None
+    return Inference(card, probabilities, bool(columns.truncated[row]), extra, attribution)
 
 
 def _read_columns(response: oip.ModelInferResponse, rows: int) -> _Columns:
@@ -129,6 +134,9 @@ def _read_columns(response: oip.ModelInferResponse, rows: int) -> _Columns:
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         if output.name == "row_error":
             columns.errors = _unpack_bytes(raw, rows)
+            continue
+        if output.name == "attribution":
+            columns.attributions = [_read_attribution(each) for each in _unpack_bytes(raw, rows)]
             continue
         tensor = np.frombuffer(raw, _NUMPY[output.datatype]).reshape(tuple(output.shape))
         if len(tensor) != rows:
@@ -149,6 +157,15 @@ def _unpack_bytes(raw: bytes, count: int) -> list[bytes]:
         at = start + _LENGTH.unpack_from(raw, at)[0]
         elements.append(raw[start:at])
     return elements
+
+
+def _read_attribution(text: bytes) -> Attribution | None:
+    """None of a row in error."""
+    if not text:
+        return None
+    told = json.loads(text)
+    pieces = {name: tuple(Scored(*piece) for piece in told[name]) for name in ("text", "text_pair") if name in told}
+    return Attribution(told["head"], told["label"], told["lead"], told["rest"], **pieces)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from protos import event_pb2
 from shared.domain import Domain
 from shared.errors import Reject, Reused
-from shared.event import MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, check_name
+from shared.event import MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, PROTOBUF, Arrival, Headers, Key, check_explain, check_name
 from shared.settlement.conclusion import dead_letter
 from shared.store.outcome import Outcome, Settled
 from shared.topic import cloudevents
@@ -23,19 +23,29 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
         run: the server's, by which `tidemill status` finds what a killed one had stored.
 
     Raises:
-        Reject: the event cannot be named so: there is no key to store an outcome under.
+        Reject: the event cannot be named so: there is no key to store an outcome under. Or an explanation is asked for that there is none
+            of: refused before anything is stored, for the event's outcome would lack it for ever.
     """
     event, request = call.event, call.request
     caller = event.caller or caller or "anonymous"
     for field in ("source", "id", "subject"):
         check_name(f"event.{field}", getattr(event, field))
     check_name("event.caller", caller)
+    explain = getattr(call, "explain", "")
+    check_explain("explain", explain, domain.explains)
     moment = _time(event) if event.HasField("time") else None
     key = Key(domain.name, event.source or domain.requests, event.id or new_id())
     subject = event.subject or _order(domain, request)
     payload = request.SerializeToString()
     headers = cloudevents.headers(
-        key.source, key.id, request.DESCRIPTOR.full_name, PROTOBUF, subject=subject, time=moment, caller=caller
+        key.source,
+        key.id,
+        request.DESCRIPTOR.full_name,
+        PROTOBUF,
+        subject=subject,
+        time=moment,
+        caller=caller,
+        explain=explain,
     )
     return Arrival(
         key=key,
@@ -46,6 +56,7 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
         arrived_at=datetime.now(UTC),
         caller=caller,
         subject=event.subject,
+        explain=explain,
         time=moment,
         headers=(*headers, *trace),
         record_key=subject.encode() or None,

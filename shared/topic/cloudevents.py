@@ -40,13 +40,14 @@ def arrive(
         arrived_at=at,
         caller=caller or "anonymous",
         subject=subject,
+        explain=read.get("explain", ""),
         time=time,
         headers=headers,
         record_key=key,
     )
 
 
-_ATTRIBUTES = {f"ce_{name}": name for name in ("source", "id", "caller", "subject", "time")} | {
+_ATTRIBUTES = {f"ce_{name}": name for name in ("source", "id", "caller", "subject", "time", "explain")} | {
     "content-type": "content-type"
 }
 
@@ -80,6 +81,7 @@ def headers(
     subject: str = "",
     time: datetime | None = None,
     caller: str = "",
+    explain: str = "",
 ) -> list[tuple[str, bytes]]:
     """The headers of an event that we publish."""
     made = [
@@ -91,6 +93,8 @@ def headers(
     ]
     if caller:
         made.append(("ce_caller", caller.encode()))
+    if explain:
+        made.append(("ce_explain", explain.encode()))
     if subject:
         made.append(("ce_subject", subject.encode()))
     if time is not None:

@@ -1,6 +1,8 @@
 """Questions by gRPC: the answer as a panel, and failures in words."""
 
 import io
+import json
+import re
 from concurrent import futures
 from contextlib import contextmanager
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from protos import event_pb2, imaging_pb2, intent_pb2, intent_pb2_grpc, risk_pb2
 from services.cli.__main__ import app
+from services.cli.answers.explained import explain, why_missing
 from services.cli.answers.panel import answer_panel
 from services.cli.problem import Problem
 from tests.listening import listening
@@ -45,7 +48,19 @@ def answer(call):
         confidence=0.93,
         ranking=[event_pb2.Score(label="card_lost", probability=0.93)],
     )
+    if call.explain and text != "plain":
+        result.answer.model.name = "intent"
+        result.answer.explanations.append(explanation(call.explain, text))
     return intent_pb2.IntentReply(event=event, result=result, known=text == "again")
+
+
+def explanation(head, text):
+    """Every stretch without space is a word; the first speaks for, the next against, and so on."""
+    found = event_pb2.Explanation(head=head, label="card_lost", rest=0.5, left_out=text.count("~"))
+    for number, word in enumerate(re.finditer(r"\S+", text)):
+        found.words.add(start=word.start(), end=word.end(), score=(1, -0.25)[number % 2])
+    found.lead = found.rest + sum(word.score for word in found.words)
+    return found
 
 
 class Small(intent_pb2_grpc.IntentServiceServicer):
@@ -150,3 +165,87 @@ def test_every_domain_has_its_own_panel():
     shown = console.file.getvalue()
     for words in ("Nordhavn negative, risk 64", "negative 80%", "refer: effusion", "PNG 8×9", "Research use"):
         assert words in shown
+
+
+def test_an_explanation_says_which_words_spoke_for_it_and_which_against(address):
+    """Below the answer as ever: the lead as a sum, the text, words each way with their scores; readable without colour."""
+    ran = run("intent", "lost it lost ~", "--explain", "--address", address)
+    assert ran.exit_code == 0, ran.output
+    assert "\x1b" not in ran.output
+    for words in (
+        "card_lost  93.0%",
+        "intent: card_lost  lead +2.00 = words for +2.00, against -0.50, rest +0.50",
+        "  lost it lost ~\n",
+        "for     lost (2×) +2.00\n",
+        "against it -0.25 · ~ -0.25\n",
+        "  1 weaker word not told apart",
+        "to correct it:",
+    ):
+        assert words in ran.output
+
+
+def test_an_explanation_in_json_has_every_number_and_the_words(address):
+    """Also those that are zero, which protobuf's JSON leaves out; without --explain there is none."""
+    ran = run("intent", "卡 👍🏽 é", "--head", "sentiment", "--json", "--address", address)
+    (told,) = json.loads(ran.output)["result"]["answer"]["explanations"]
+    assert told == {
+        "head": "sentiment", "label": "card_lost", "target": "", "lead": 2.25, "rest": 0.5, "about": 0.0, "left_out": 0,
+        "words": [
+            {"start": 0, "end": 1, "score": 1.0, "word": "卡"},
+            {"start": 2, "end": 4, "score": -0.25, "word": "👍🏽"},
+            {"start": 5, "end": 6, "score": 1.0, "word": "é"},
+        ],
+    }  # fmt: skip
+    plain = json.loads(run("intent", "卡", "--json", "--address", address).output)
+    assert "explanations" not in plain["result"]["answer"]
+
+
+def test_an_answer_without_the_explanation_asked_for_ends_with_status_1(address):
+    """The answer is shown all the same, and what to do is said."""
+    ran = run("intent", "plain", "--explain", "--address", address)
+    assert isinstance(ran.exception, Problem)
+    assert "no model answered" in str(ran.exception)
+    assert "card_lost" in ran.output
+    ran = run("imaging", __file__, "--explain", "--address", address)
+    assert isinstance(ran.exception, Problem)
+
+
+@pytest.mark.parametrize(
+    ("known", "explained", "version", "said"),
+    [
+        (False, ["intent"], "v2", ""),
+        (False, [], "v2", "model intent v2 gives no explanation of intent"),
+        (True, [], "v2", "none was asked for then"),
+        (True, ["scope"], "v2", "explains scope, not intent"),
+    ],
+)
+def test_why_there_is_no_explanation_is_said(known, explained, version, said):
+    """Of a stored answer, of another head, of a model that gives none."""
+    reply = intent_pb2.IntentReply(known=known)
+    reply.result.answer.model.CopyFrom(event_pb2.Model(name="intent", version=version))
+    for head in explained:
+        reply.result.answer.explanations.add(head=head)
+    assert said in why_missing(reply, "intent")
+    assert bool(said) == bool(why_missing(reply, "intent"))
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "ﬁne \x1b[31m\u202eevil\r\n👩\u200d👧", "word " * 6553, "a" * 32768, "\u0301", "卡" * 10_000]
+)
+def test_any_text_is_shown_in_few_lines_and_in_colour(text):
+    """However long it is and whatever it holds: nothing moves the cursor, and every strong word is seen."""
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="truecolor")
+    for line in explain(explanation("intent", text), text):
+        console.print(line)
+    shown = console.file.getvalue()
+    assert "\x1b[1;30;42m" in shown
+    assert not set(shown) & {"\u202e", "\r"}
+    assert "\x1b[31m\u202e" not in shown
+    assert len(shown.splitlines()) < 25
+
+
+def test_what_is_not_utf_8_is_refused_in_words():
+    """A shell hands such bytes over as halves of characters, which nothing can encode."""
+    ran = run("intent", "a\udcff", "--address", "127.0.0.1:1")
+    assert isinstance(ran.exception, Problem)
+    assert "must be UTF-8" in str(ran.exception)

@@ -23,7 +23,7 @@ from tests.store.rows import outcome
 JUDGED = outcome().key.prediction_id
 
 
-async def no_infer(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+async def no_infer(model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = "") -> Inference:
     raise AssertionError("feedback asks no model")
 
 

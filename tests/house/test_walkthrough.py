@@ -42,7 +42,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (service / "handler.py").write_text(block("python"))
     for name in ("wiring.py", "__main__.py"):
         lines = (ROOT / "services/intent" / name).read_text().splitlines(keepends=True)
-        (service / name).write_text(as_spam("".join(line for line in lines if "order=" not in line)))
+        wiring = "".join(line for line in lines if "order=" not in line)
+        (service / name).write_text(as_spam(wiring).replace('"spam", "sentiment", "scope"', '"spam",'))
     needed = re.search(r"the line `([^`]+)` in `NEEDED`", GUIDE)
     assert needed is not None
     edit(place / "shared/heads.py", '    "intent"', f'    {needed[1]}\n    "intent"')
@@ -112,22 +113,26 @@ import numpy as np
 from protos import spam_pb2
 from services.spam.wiring import DOMAIN
 from shared.domain import Tools
-from shared.inference.contract import Card, Inference
+from shared.inference.contract import Attribution, Card, Inference
+from shared.words import Scored
 
-async def infer(model, row, *, priority=0):
-    return Inference(Card(model, "v1", {"spam": ("ham", "spam")}), {"spam": np.array([0.2, 0.8], np.float32)})
+async def infer(model, row, *, priority=0, explain=""):
+    told = Attribution(explain, "spam", 1.5, 0.5, (Scored(9, 12, 1.0),))
+    return Inference(Card(model, "v1", {"spam": ("ham", "spam")}), {"spam": np.array([0.2, 0.8], np.float32)}, attribution=told)
 
-tools = Tools(None, infer, datetime.datetime.now(datetime.UTC))
+tools = Tools(None, infer, datetime.datetime.now(datetime.UTC), explain=DOMAIN.explains[0])
 result = asyncio.run(DOMAIN.handle(spam_pb2.SpamRequest(text="You have won"), tools))
 prediction = DOMAIN.predictions(result)[0]
 print(result.answer.why, prediction.label, sorted(prediction.probabilities))
+print([(told.head, [(word.start, word.end) for word in told.words]) for told in result.answer.explanations])
 """
 
 
 def test_it_answers(house: Path) -> None:
     """The guide's handler, on a model that says what this test says."""
     done = run(house, "-c", ANSWER)
-    assert done.stdout.strip() == "reads like spam (80%) spam ['ham', 'spam']", done.stderr
+    lines = ["reads like spam (80%) spam ['ham', 'spam']", "[('spam', [(9, 12)])]"]
+    assert done.stdout.splitlines() == lines, done.stderr
 
 
 CORRECTION = """

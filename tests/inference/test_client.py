@@ -42,6 +42,30 @@ async def test_concurrent_calls_travel_together_and_each_gets_its_own_answer(run
             assert one.probabilities[head].sum() == pytest.approx(1, abs=1e-5)
 
 
+async def test_those_who_ask_get_an_explanation_and_travel_apart(running: Running) -> None:
+    """Of the head they name, in the places of their own text; others' answers are the same as ever."""
+    infer = open_infer(Settings(inference=running.address))
+    texts = [sentence(1 + i % 5, i) for i in range(150)]
+    plain, explained, lacking, pair = await asyncio.gather(
+        asyncio.gather(*(infer("intent", {"text": text}) for text in texts)),
+        asyncio.gather(*(infer("intent", {"text": text}, explain="sentiment") for text in texts)),
+        infer("intent", {"text": "my card"}, explain="mood"),
+        infer("intent", {"text": "my card", "text_pair": "lost"}, explain="intent"),
+    )
+    await infer.close()
+    assert lacking.attribution is None
+    assert pair.attribution is not None
+    assert [len(pair.attribution.text), len(pair.attribution.text_pair or ())] == [2, 1]
+    for text, one, other in zip(texts, plain, explained, strict=True):
+        told = other.attribution
+        assert one.attribution is None
+        assert told is not None
+        assert (told.head, told.label, told.text_pair) == ("sentiment", other.ranking("sentiment")[0][0], None)
+        assert [text[start:end] for start, end, _ in told.text] == text.split()
+        assert told.lead == pytest.approx(told.rest + sum(piece.score for piece in told.text), abs=1e-3)
+        np.testing.assert_allclose(one.probabilities["intent"], other.probabilities["intent"], atol=1e-5)
+
+
 async def test_a_bad_row_is_rejected_alone(running: Running) -> None:
     """One empty text among good ones costs only its own call."""
     infer = open_infer(Settings(inference=running.address))

@@ -171,3 +171,19 @@ async def test_a_model_names_only_what_it_can_give(tmp_path: Path) -> None:
 async def metadata(server: Running, name: str) -> oip.ModelMetadataResponse:
     found: oip.ModelMetadataResponse = await server.stub.ModelMetadata(oip.ModelMetadataRequest(name=name))
     return found
+
+
+async def test_the_parameter_explain_adds_what_there_is(running: Running) -> None:
+    """To the usual outputs. A head that the model has not, or a model that explains nothing, costs nobody the answer."""
+    usual = ["intent.probabilities", "sentiment.probabilities", "truncated"]
+    for model, head, outputs in (
+        ("intent", "sentiment", [*usual, "attribution"]),
+        ("intent", "mood", usual),
+        ("intent", "", usual),
+        ("imaging", "finding", ["finding.probabilities", "truncated"]),
+    ):
+        request = ask(model, "where is my card")
+        request.parameters["explain"].string_param = head
+        found: dict[str, Any] = tensors(await running.stub.ModelInfer(request))
+        assert list(found) == outputs
+        assert "attribution" not in found or told(found)["head"] == head

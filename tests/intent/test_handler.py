@@ -30,7 +30,9 @@ class FixedInference:
         )
         self.out_of_scope = out_of_scope
 
-    async def __call__(self, model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+    async def __call__(
+        self, model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = ""
+    ) -> Inference:
         assert model == "intent"
         self.rows.append(row)
         distributions = {

@@ -24,7 +24,7 @@ CARD = Card(
 )
 
 
-async def infer(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+async def infer(model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = "") -> Inference:
     """Bad news for Nordhavn, good news for everyone else."""
     bad = str(row["text"]).startswith(("Nordhavn", "诺德"))
     sentiment, severity = ([0.8, 0.1, 0.1], [0.0, 0.0, 0.5, 0.5]) if bad else ([0.1, 0.1, 0.8], [1.0, 0.0, 0.0, 0.0])
@@ -53,7 +53,7 @@ async def test_one_result_is_of_one_version() -> None:
     """A model that is exchanged between two issuers of a headline is asked again, so that what the result names is what answered."""
     versions = iter(["v1", "v2", "v2", "v2"])
 
-    async def swapped(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+    async def swapped(model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = "") -> Inference:
         answer = await infer(model, row)
         return replace(answer, card=replace(CARD, version=next(versions)))
 

@@ -20,7 +20,7 @@ from shared.store.postgres import Store
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-async def no_infer(model: str, row: Any, *, priority: int = 0) -> Inference:
+async def no_infer(model: str, row: Any, *, priority: int = 0, explain: str = "") -> Inference:
     raise AssertionError("a window is never inferred")
 
 

@@ -50,13 +50,14 @@ def numbered(number: int, request: Message | bytes) -> str:
     return f"{number}-{fingerprint(request)}"
 
 
-def record(draft: Draft, contract: Contract) -> Record:
+def record(draft: Draft, contract: Contract, explain: str = "") -> Record:
+    """`explain`: the head whose answer is to be explained."""
     subject = draft.subject or (order(draft.request) if isinstance(draft.request, Message) else "")
     return Record(
         topic=contract.requests,
         key=(subject or draft.id).encode(),
         value=_encode(draft),
-        headers=_headers(draft, contract.request.DESCRIPTOR.full_name, subject),
+        headers=_headers(draft, contract.request.DESCRIPTOR.full_name, subject, explain),
         event=Key(contract.name, draft.source, draft.id),
     )
 
@@ -69,8 +70,15 @@ def _encode(draft: Draft) -> bytes:
     return draft.request.SerializeToString(deterministic=True)
 
 
-def _headers(draft: Draft, kind: str, subject: str) -> Headers:
+def _headers(draft: Draft, kind: str, subject: str, explain: str) -> Headers:
     made = cloudevents.headers(
-        draft.source, draft.id, kind, draft.content_type, subject=subject, time=draft.time, caller=draft.caller
+        draft.source,
+        draft.id,
+        kind,
+        draft.content_type,
+        subject=subject,
+        time=draft.time,
+        caller=draft.caller,
+        explain=explain,
     )
     return [*made, ("traceparent", f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01".encode())]
