@@ -73,6 +73,10 @@ def _joined(text: str, at: int) -> bool:
     if at == 0:
         return False
     before, here = text[at - 1], text[at]
+    if here.isspace():
+        return False
+    if before.isalnum() and here.isalnum() and before.isascii() and here.isascii():  # nearly always
+        return True
     if here in _JOINERS or unicodedata.category(here).startswith("M") or _TONES.match(here):
         return not before.isspace()
     if before in _JOINERS or _FLAGS.match(before + here):

@@ -94,6 +94,6 @@ async def test_each_issuer_has_its_own_explanation() -> None:
 
 async def test_many_issuers_share_the_room() -> None:
     """So that the result stays small however many are named."""
-    request = risk_pb2.RiskRequest(headline=" ".join(["word"] * 800), issuers=[f"Issuer {i}" for i in range(32)])
+    request = risk_pb2.RiskRequest(headline=" ".join(["word"] * 100), issuers=[f"Issuer {i}" for i in range(32)])
     told = (await risk.handle(request, tools("risk", "sentiment"))).answer.explanations
     assert [len(each.words) for each in told] == [LEAST_WORDS] * 32

@@ -65,7 +65,7 @@ async def test_one_result_is_of_one_version() -> None:
 async def test_a_model_without_a_head_costs_no_event() -> None:
     """The event waits, as when the model is away; what the handler reads is what promotion and serving ask for."""
 
-    async def lesser(model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+    async def lesser(model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = "") -> Inference:
         return Inference(
             Card("risk", "v2", {"sentiment": ("negative", "positive")}), {"sentiment": np.array([0.5, 0.5])}
         )
