@@ -58,7 +58,7 @@ class Answer(_message.Message):
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ..., prediction_id: _Optional[str] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., why: _Optional[str] = ..., answered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trace_id: _Optional[str] = ..., explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("head", "label", "target", "lead", "rest", "about", "words", "left_out")
+    __slots__ = ("head", "label", "target", "lead", "rest", "about", "words", "left_out", "seen")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class Explanation(_message.Message):
     ABOUT_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
     head: str
     label: str
     target: str
@@ -75,7 +76,18 @@ class Explanation(_message.Message):
     about: float
     words: _containers.RepeatedCompositeFieldContainer[Word]
     left_out: int
-    def __init__(self, head: _Optional[str] = ..., label: _Optional[str] = ..., target: _Optional[str] = ..., lead: _Optional[float] = ..., rest: _Optional[float] = ..., about: _Optional[float] = ..., words: _Optional[_Iterable[_Union[Word, _Mapping]]] = ..., left_out: _Optional[int] = ...) -> None: ...
+    seen: HeatMap
+    def __init__(self, head: _Optional[str] = ..., label: _Optional[str] = ..., target: _Optional[str] = ..., lead: _Optional[float] = ..., rest: _Optional[float] = ..., about: _Optional[float] = ..., words: _Optional[_Iterable[_Union[Word, _Mapping]]] = ..., left_out: _Optional[int] = ..., seen: _Optional[_Union[HeatMap, _Mapping]] = ...) -> None: ...
+
+class HeatMap(_message.Message):
+    __slots__ = ("down", "across", "scores")
+    DOWN_FIELD_NUMBER: _ClassVar[int]
+    ACROSS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    down: int
+    across: int
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, down: _Optional[int] = ..., across: _Optional[int] = ..., scores: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Word(_message.Message):
     __slots__ = ("start", "end", "score")

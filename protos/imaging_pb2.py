@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from protos import event_pb2 as protos_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/imaging.proto\x12\x13tidemill.imaging.v1\x1a\x12protos/event.proto\"\x90\x01\n\x0eImagingRequest\x12\x10\n\x06inline\x18\x01 \x01(\x0cH\x00\x12#\n\x05\x63laim\x18\x02 \x01(\x0b\x32\x12.tidemill.v1.ClaimH\x00\x12/\n\x08priority\x18\x03 \x01(\x0e\x32\x1d.tidemill.imaging.v1.Priority\x12\r\n\x05study\x18\x04 \x01(\tB\x07\n\x05image\"r\n\nImageFacts\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06\x66rames\x18\x04 \x01(\r\x12\x10\n\x08modality\x18\x05 \x01(\t\x12\x13\n\x0bphotometric\x18\x06 \x01(\t\"\xc8\x02\n\rImagingResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12)\n\rprobabilities\x18\x04 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x13\n\x0buncertainty\x18\x05 \x01(\x01\x12/\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0e\x32\x1d.tidemill.imaging.v1.Decision\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x07 \x01(\t\x12.\n\x05image\x18\x08 \x01(\x0b\x32\x1f.tidemill.imaging.v1.ImageFacts\x12\x0e\n\x06notice\x18\t \x01(\t\x12#\n\x07quality\x18\n \x03(\x0b\x32\x12.tidemill.v1.Score\"f\n\x0bImagingCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x34\n\x07request\x18\x02 \x01(\x0b\x32#.tidemill.imaging.v1.ImagingRequest\"\xb1\x01\n\x0cImagingReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".tidemill.imaging.v1.ImagingResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"?\n\x0cImagingBatch\x12/\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32 .tidemill.imaging.v1.ImagingCall\"D\n\x0eImagingReplies\x12\x32\n\x07replies\x18\x01 \x03(\x0b\x32!.tidemill.imaging.v1.ImagingReply*a\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_STAT\x10\x01\x12\x14\n\x10PRIORITY_ROUTINE\x10\x02\x12\x12\n\x0ePRIORITY_BATCH\x10\x03*j\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_REPORT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_REFER\x10\x02\x12\x1b\n\x17\x44\x45\x43ISION_NOT_ASSESSABLE\x10\x03\x32\xce\x02\n\x0eImagingService\x12K\n\x04Read\x12 .tidemill.imaging.v1.ImagingCall\x1a!.tidemill.imaging.v1.ImagingReply\x12S\n\tReadBatch\x12!.tidemill.imaging.v1.ImagingBatch\x1a#.tidemill.imaging.v1.ImagingReplies\x12U\n\nReadStream\x12 .tidemill.imaging.v1.ImagingCall\x1a!.tidemill.imaging.v1.ImagingReply(\x01\x30\x01\x12\x43\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a!.tidemill.imaging.v1.ImagingReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14protos/imaging.proto\x12\x13tidemill.imaging.v1\x1a\x12protos/event.proto\"\x90\x01\n\x0eImagingRequest\x12\x10\n\x06inline\x18\x01 \x01(\x0cH\x00\x12#\n\x05\x63laim\x18\x02 \x01(\x0b\x32\x12.tidemill.v1.ClaimH\x00\x12/\n\x08priority\x18\x03 \x01(\x0e\x32\x1d.tidemill.imaging.v1.Priority\x12\r\n\x05study\x18\x04 \x01(\tB\x07\n\x05image\"r\n\nImageFacts\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12\x0e\n\x06\x66rames\x18\x04 \x01(\r\x12\x10\n\x08modality\x18\x05 \x01(\t\x12\x13\n\x0bphotometric\x18\x06 \x01(\t\"\xc8\x02\n\rImagingResult\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.tidemill.v1.Answer\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12)\n\rprobabilities\x18\x04 \x03(\x0b\x32\x12.tidemill.v1.Score\x12\x13\n\x0buncertainty\x18\x05 \x01(\x01\x12/\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0e\x32\x1d.tidemill.imaging.v1.Decision\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x07 \x01(\t\x12.\n\x05image\x18\x08 \x01(\x0b\x32\x1f.tidemill.imaging.v1.ImageFacts\x12\x0e\n\x06notice\x18\t \x01(\t\x12#\n\x07quality\x18\n \x03(\x0b\x32\x12.tidemill.v1.Score\"w\n\x0bImagingCall\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x34\n\x07request\x18\x02 \x01(\x0b\x32#.tidemill.imaging.v1.ImagingRequest\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\t\"\xb1\x01\n\x0cImagingReply\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.tidemill.v1.Event\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".tidemill.imaging.v1.ImagingResultH\x00\x12.\n\x0b\x64\x65\x61\x64_letter\x18\x03 \x01(\x0b\x32\x17.tidemill.v1.DeadLetterH\x00\x12\r\n\x05known\x18\x04 \x01(\x08\x42\t\n\x07outcome\"?\n\x0cImagingBatch\x12/\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32 .tidemill.imaging.v1.ImagingCall\"D\n\x0eImagingReplies\x12\x32\n\x07replies\x18\x01 \x03(\x0b\x32!.tidemill.imaging.v1.ImagingReply*a\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_STAT\x10\x01\x12\x14\n\x10PRIORITY_ROUTINE\x10\x02\x12\x12\n\x0ePRIORITY_BATCH\x10\x03*j\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_REPORT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_REFER\x10\x02\x12\x1b\n\x17\x44\x45\x43ISION_NOT_ASSESSABLE\x10\x03\x32\xce\x02\n\x0eImagingService\x12K\n\x04Read\x12 .tidemill.imaging.v1.ImagingCall\x1a!.tidemill.imaging.v1.ImagingReply\x12S\n\tReadBatch\x12!.tidemill.imaging.v1.ImagingBatch\x1a#.tidemill.imaging.v1.ImagingReplies\x12U\n\nReadStream\x12 .tidemill.imaging.v1.ImagingCall\x1a!.tidemill.imaging.v1.ImagingReply(\x01\x30\x01\x12\x43\n\nGetOutcome\x12\x12.tidemill.v1.Event\x1a!.tidemill.imaging.v1.ImagingReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.imaging_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1078
-  _globals['_PRIORITY']._serialized_end=1175
-  _globals['_DECISION']._serialized_start=1177
-  _globals['_DECISION']._serialized_end=1283
+  _globals['_PRIORITY']._serialized_start=1095
+  _globals['_PRIORITY']._serialized_end=1192
+  _globals['_DECISION']._serialized_start=1194
+  _globals['_DECISION']._serialized_end=1300
   _globals['_IMAGINGREQUEST']._serialized_start=66
   _globals['_IMAGINGREQUEST']._serialized_end=210
   _globals['_IMAGEFACTS']._serialized_start=212
@@ -43,13 +43,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGINGRESULT']._serialized_start=329
   _globals['_IMAGINGRESULT']._serialized_end=657
   _globals['_IMAGINGCALL']._serialized_start=659
-  _globals['_IMAGINGCALL']._serialized_end=761
-  _globals['_IMAGINGREPLY']._serialized_start=764
-  _globals['_IMAGINGREPLY']._serialized_end=941
-  _globals['_IMAGINGBATCH']._serialized_start=943
-  _globals['_IMAGINGBATCH']._serialized_end=1006
-  _globals['_IMAGINGREPLIES']._serialized_start=1008
-  _globals['_IMAGINGREPLIES']._serialized_end=1076
-  _globals['_IMAGINGSERVICE']._serialized_start=1286
-  _globals['_IMAGINGSERVICE']._serialized_end=1620
+  _globals['_IMAGINGCALL']._serialized_end=778
+  _globals['_IMAGINGREPLY']._serialized_start=781
+  _globals['_IMAGINGREPLY']._serialized_end=958
+  _globals['_IMAGINGBATCH']._serialized_start=960
+  _globals['_IMAGINGBATCH']._serialized_end=1023
+  _globals['_IMAGINGREPLIES']._serialized_start=1025
+  _globals['_IMAGINGREPLIES']._serialized_end=1093
+  _globals['_IMAGINGSERVICE']._serialized_start=1303
+  _globals['_IMAGINGSERVICE']._serialized_end=1637
 # @@protoc_insertion_point(module_scope)

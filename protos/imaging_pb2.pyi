@@ -83,12 +83,14 @@ class ImagingResult(_message.Message):
     def __init__(self, answer: _Optional[_Union[_event_pb2.Answer, _Mapping]] = ..., finding: _Optional[str] = ..., confidence: _Optional[float] = ..., probabilities: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ..., uncertainty: _Optional[float] = ..., decision: _Optional[_Union[Decision, str]] = ..., decision_reason: _Optional[str] = ..., image: _Optional[_Union[ImageFacts, _Mapping]] = ..., notice: _Optional[str] = ..., quality: _Optional[_Iterable[_Union[_event_pb2.Score, _Mapping]]] = ...) -> None: ...
 
 class ImagingCall(_message.Message):
-    __slots__ = ("event", "request")
+    __slots__ = ("event", "request", "explain")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     event: _event_pb2.Event
     request: ImagingRequest
-    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[ImagingRequest, _Mapping]] = ...) -> None: ...
+    explain: str
+    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., request: _Optional[_Union[ImagingRequest, _Mapping]] = ..., explain: _Optional[str] = ...) -> None: ...
 
 class ImagingReply(_message.Message):
     __slots__ = ("event", "result", "dead_letter", "known")

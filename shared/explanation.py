@@ -1,5 +1,8 @@
 """An answer's explanation as a result carries it: in words rather than tokens, capped, and without a word of the request."""
 
+import math
+
+import numpy as np
 from google.protobuf.message import Message
 
 from protos import event_pb2
@@ -7,6 +10,7 @@ from shared.inference.contract import Inference
 from shared.words import Scored, merge, strongest
 
 MOST_WORDS = 128  # of one result: some 2 KB
+MOST_CELLS = 1024  # of a map: 4 KB; a finer one is left out
 LEAST_WORDS = 16  # of each explanation, however many there are
 DIGITS = 4  # of a score, after the point
 
@@ -37,6 +41,31 @@ def add_explanation(result: Message, answer: Inference, text: str, *, target: st
         words=[event_pb2.Word(start=word.start, end=word.end, score=word.score) for word in kept],
         left_out=len(words) - len(kept),
     )
+
+
+def add_map(result: Message, answer: Inference, head: str) -> None:
+    """Adds what `answer` has of a heat map of this head to the result; nothing where it has none."""
+    cells = answer.extra.get("heat_map")
+    if cells is None or cells.size > MOST_CELLS or not (lead := find_lead(answer, head)):
+        return
+    told = result.answer.explanations.add(  # type: ignore[attr-defined]
+        head=head, label=answer.ranking(head)[0][0], lead=round(lead, DIGITS)
+    )
+    told.seen.down, told.seen.across = cells.shape
+    told.seen.scores.extend(np.round(cells.ravel().astype(np.float64), DIGITS).tolist())
+    told.rest = round(told.lead - sum(told.seen.scores), DIGITS)
+
+
+def find_lead(answer: Inference, head: str) -> float:
+    """How far the most probable label's calibrated logit lies above its rivals', each weighed by how probable it is beside the others.
+
+    Of a head whose labels have no rivals: its own logit. 0 where probabilities are too near 0 or 1 to say.
+    """
+    (_, best), *rivals = answer.ranking(head)
+    if head in answer.card.several:
+        return math.log(best / (1 - best)) if 0 < best < 1 else 0.0
+    total = sum(p for _, p in rivals)
+    return math.log(best) - sum(p * math.log(p) for _, p in rivals if p > 0) / total if total > 0 else 0.0
 
 
 def _rounded(word: Scored) -> Scored:

@@ -8,6 +8,7 @@ from services.imaging.fitness import Objection, find_objection
 from services.imaging.images import Images
 from shared.domain import Prediction, Tools
 from shared.errors import Reject
+from shared.explanation import add_map
 from shared.inference.contract import Inference
 from shared.picture.picture import Facts
 
@@ -31,8 +32,11 @@ async def handle(request: imaging_pb2.ImagingRequest, tools: Tools) -> imaging_p
     picture = await images.read(request, rank)
     if objection := find_objection(picture.facts):
         return refuse(picture.facts, objection)
-    answer = await tools.infer("imaging", {"image": picture.pixels}, priority=priority)
-    return compose(answer, picture.facts)
+    answer = await tools.infer("imaging", {"image": picture.pixels}, priority=priority, explain=tools.explain)
+    result = compose(answer, picture.facts)
+    if result.finding or tools.explain == "quality":  # no word of a finding that must not be judged
+        add_map(result, answer, tools.explain)
+    return result
 
 
 def check(request: imaging_pb2.ImagingRequest) -> tuple[int, int]:

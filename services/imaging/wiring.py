@@ -24,6 +24,7 @@ DOMAIN = Domain(
     predictions=predictions,
     open=open_images,
     order=lambda request: str(request.study),
+    explains=("finding", "quality"),
     keep=keep,
     at_once=16,
 )

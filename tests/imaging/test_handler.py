@@ -32,7 +32,9 @@ class FixedInference:
         self.card = Card("imaging", "v1", LABELS, thresholds)
         self.asked: list[tuple[Any, int]] = []
 
-    async def __call__(self, model: str, row: Mapping[str, Value], *, priority: int = 0) -> Inference:
+    async def __call__(
+        self, model: str, row: Mapping[str, Value], *, priority: int = 0, explain: str = ""
+    ) -> Inference:
         assert model == "imaging"
         assert row.keys() == {"image"}
         self.asked.append((row["image"], priority))

@@ -1,4 +1,4 @@
-"""Which words spoke for an answer and which against: for a person, with colour or without, and for a program."""
+"""Which words, or parts of an image, spoke for an answer and which against: for a person, with colour or without, and for a program."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from rich.text import Text
 
 from protos import event_pb2
+from services.cli.answers.seen import draw
 
 _LISTED = 8  # words each way
 _WHOLE = 600  # characters of a text that is shown whole; of a longer one, what lies around its strongest words
@@ -23,17 +24,22 @@ def explain(told: event_pb2.Explanation, text: str) -> list[Text]:
     Args:
         text: what was asked; the explanation knows only places in it.
     """
-    sides = [[word for word in told.words if word.score > 0], [word for word in told.words if word.score < 0]]
-    totals = [sum(word.score for word in side) for side in sides]
+    scores = told.seen.scores or [word.score for word in told.words]
+    totals = sum(score for score in scores if score > 0), sum(score for score in scores if score < 0)
     of = f" of {told.target}" if told.target else ""
     about = f", its name {told.about:+.2f}" if told.about else ""
-    lines = [
-        Text(f"{told.head}{of}: {told.label}", "bold").append(
-            f"  lead {told.lead:+.2f} = words for {totals[0]:+.2f}, against {totals[1]:+.2f}{about}, rest {told.rest:+.2f}",
-            "not bold dim",
-        ),
-        Text("  ").append_text(_excerpt(text, told.words)),
-    ]
+    kind = "parts" if told.seen.scores else "words"
+    headline = Text(f"{told.head}{of}: {told.label}", "bold").append(
+        f"  lead {told.lead:+.2f} = {kind} for {totals[0]:+.2f}, against {totals[1]:+.2f}{about}, rest {told.rest:+.2f}",
+        "not bold dim",
+    )
+    return [headline, *(draw(told) if told.seen.scores else _words(told, text))]
+
+
+def _words(told: event_pb2.Explanation, text: str) -> list[Text]:
+    """The text in colour, and its words each way."""
+    lines = [Text("  ").append_text(_excerpt(text, told.words))]
+    sides = [word for word in told.words if word.score > 0], [word for word in told.words if word.score < 0]
     for name, colour, words in zip(("for", "against"), ("green", "red"), sides, strict=True):
         lines.append(Text(f"  {name:<8}", colour).append(_list(words, text) or "no word", "default"))
     if told.left_out:
