@@ -82,7 +82,7 @@ def _joined(text: str, at: int) -> bool:
     if before in _JOINERS or _FLAGS.match(before + here):
         return True
     if _wordy(here) and (_wordy(before) or unicodedata.category(before).startswith("M")):
-        return not _UNSPACED.match(before + here) and not _UNSPACED.match(here)
+        return not (_UNSPACED.match(before) or _UNSPACED.match(here))
     return any(_INSIDE.match(text, i) for i in (at - 1, at - 2) if i >= 0 and i + 3 <= len(text))
 
 
