@@ -43,8 +43,8 @@ def _words(told: event_pb2.Explanation, text: str) -> list[Text]:
     for name, colour, words in zip(("for", "against"), ("green", "red"), sides, strict=True):
         lines.append(Text(f"  {name:<8}", colour).append(_list(words, text) or "no word", "default"))
     if told.left_out:
-        words = f"{told.left_out:,} weaker word{'s' * (told.left_out > 1)}"
-        lines.append(Text(f"  {words} not told apart: in the rest", "dim"))
+        weaker = f"{told.left_out:,} weaker word{'s' * (told.left_out > 1)}"
+        lines.append(Text(f"  {weaker} not told apart: in the rest", "dim"))
     return lines
 
 
@@ -128,8 +128,9 @@ def as_json(reply: Message, text: str) -> dict[str, Any]:
 
 
 def _every_number(told: event_pb2.Explanation, text: str) -> dict[str, Any]:
-    whole = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
-    shown: dict[str, Any] = json_format.MessageToDict(told, **whole)
+    shown: dict[str, Any] = json_format.MessageToDict(
+        told, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
     for word, each in zip(shown["words"], told.words, strict=True):
         word["word"] = text[each.start : each.end]
     return shown
