@@ -1,12 +1,10 @@
 """Thousands of bad requests: each is refused for what is wrong with it, and none harms another."""
 
-import asyncio
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import pytest
@@ -20,7 +18,6 @@ from bench.mutate import good, mutate
 from bench.small import make
 from protos import inference_pb2 as oip
 from services.inference.refusal import invalid, unknown
-from services.inference.registry import Registry
 from services.inference.served import collect
 from services.inference.tensors import choose
 from shared.settings import Settings
@@ -129,23 +126,3 @@ def test_the_same_seed_makes_the_same_requests() -> None:
     assert [fault(random.Random(3)) for _ in range(2)] == [fault(random.Random(3))] * 2
     assert company(knowns(random.Random(3)), random.Random(4)) == company(knowns(random.Random(3)), random.Random(4))
     assert "0 responses" in judge_stream([b""], [])
-
-
-async def test_who_left_cannot_be_told_and_leaves_no_error_in_the_log(
-    three_networks: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A call that is refused when its caller has just gone: nobody hears of it, and it is no fault of the server's."""
-    gone = asyncio.Event()
-
-    def refuse_late(model: str, version: str = "") -> NoReturn:
-        time.sleep(0.3)  # the event loop cannot learn meanwhile that the deadline has passed
-        gone.set()
-        raise unknown("it has gone")
-
-    monkeypatch.setattr(Registry, "find", lambda self, *names: refuse_late(*names))
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await three_networks.stub.ModelInfer(oip.ModelInferRequest(model_name="intent"), timeout=0.1)
-    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    await gone.wait()
-    assert await three_networks.stub.ServerLive(oip.ServerLiveRequest())
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from protos import inference_pb2 as oip
-from services.inference import servicer
+from services.inference import reading, servicer
 from tests.inference.conftest import Running
 from tests.inference.test_server import ask, detail, refused
 
@@ -85,3 +85,14 @@ async def test_no_method_tells_an_exceptions_text(
     assert error.code() == grpc.StatusCode.INTERNAL
     assert SECRET not in str(error.details())
     assert logged(caplog).startswith(f"{method} failed (")
+
+
+async def test_who_has_gone_is_told_nothing_and_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that gRPC can no longer deliver is gRPC's to drop, which does so silently: it is no fault of the server's."""
+
+    async def answer(request: Any, context: Any) -> Any:
+        raise grpc.aio.InternalError("execute_batch failed")
+
+    with pytest.raises(grpc.aio.InternalError):
+        await reading._guard_call("ModelInfer", answer)(oip.ModelInferRequest(), None)
+    assert caplog.records == []
