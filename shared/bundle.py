@@ -46,10 +46,33 @@ class Head(_Spec):
     kind: HeadKind = "softmax"
 
 
+AdaptedName = Literal["qkv", "mix", "widen", "narrow"]  # linear layers of `shared.nn.bert`
+ADAPTED: tuple[AdaptedName, ...] = ("qkv", "mix", "widen", "narrow")
+MAX_RANK = 64  # of an adapter: beyond it, an encoder of its own answers sooner
+
+
+class Adapter(_Spec):
+    """What a route adds to the linear layers of its encoder: LoRA, kept apart so that others can share the encoder."""
+
+    weights: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$"
+    )  # "layers.<n>.<linear>.a" [rank, inputs] and ".b" [outputs, rank]; layers count from 0
+    rank: int = Field(ge=1, le=MAX_RANK)
+    scale: float = Field(gt=0, le=1024)  # y += scale * b (a x); elsewhere called alpha / rank
+    linears: tuple[AdaptedName, ...] = Field(min_length=1)  # that it adapts, in every layer that the encoder computes
+
+    @model_validator(mode="after")
+    def _once(self) -> "Adapter":
+        if len(set(self.linears)) < len(self.linears):
+            raise ValueError("`linears` names one twice")
+        return self
+
+
 class Route(_Spec):
     """How rows of one language are answered: an encoder, and a linear head on its pooled output for each of the heads."""
 
     encoder: str = Field(pattern=r"^[0-9a-f]{16}$")  # digest of an encoder bundle
+    adapter: Adapter | None = None  # None: the encoder as it is
     weights: str  # safetensors: "<head>.weight" [labels, width], "<head>.bias" [labels]
     temperature: dict[str, float] = Field(default_factory=dict)  # by head; its kind of (logits / temperature)
 

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.inference.adapted import pack_units, run_together
 from services.inference.engine import Call, Work
 from services.inference.refusal import invalid
 from services.inference.served import Identity, finite
 from services.inference.tensors import TensorSpec
 from services.inference.units import Unit
+from shared.nn.adapter import Adapter
 from shared.nn.attribution import contrast, divide, pool, read_tokens
 from shared.nn.located import gather
-from shared.nn.tokens import Tokenizer, Tokens, pack
+from shared.nn.tokens import Tokenizer, Tokens
 
 if TYPE_CHECKING:
     from services.inference.text import Branch, EncoderDevice
@@ -34,6 +36,11 @@ _INPUTS = ("text", "text_pair")
 
 class Reader(Protocol):
     """What is wanted of pooled vectors."""
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """That its rows pass through."""
+        ...
 
     def classify(self, pooled: torch.Tensor) -> torch.Tensor: ...
 
@@ -62,8 +69,11 @@ class AttributingDevice:
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[Attributed]:
         """For each unit (payload: its tokens, its reader, its branch and the head that is explained)."""
+        return run_together(units, self._run)
+
+    def _run(self, units: Sequence[Unit]) -> list[Attributed]:
         network = self._encoder.network
-        packed = pack([unit.payload[0] for unit in units]).to(self._encoder.device)
+        packed = pack_units(units).to(self._encoder.device)
         hidden = read_tokens(network, packed)
         pooled = pool(network, hidden, packed)
         direction = torch.empty_like(pooled)

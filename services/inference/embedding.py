@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from services.inference.tensors import TensorSpec
+from shared.nn.adapter import Adapter
 
 if TYPE_CHECKING:
     from services.inference.text import Branch
@@ -25,6 +26,10 @@ class Embedding:
     """A branch whose rows share passes with all others, and get their vector behind their probabilities."""
 
     branch: "Branch"
+
+    @property
+    def adapter(self) -> Adapter | None:
+        return self.branch.adapter
 
     def classify(self, pooled: torch.Tensor) -> torch.Tensor:
         """[n, width] to [n, labels of all heads + width]."""

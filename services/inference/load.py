@@ -13,7 +13,7 @@ from services.inference.prior import PriorModel
 from services.inference.served import Identity, Loaded
 from services.inference.threads import use_cores
 from shared import bundle as bundles
-from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision
+from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision, Route
 from shared.heads import misfit
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
@@ -69,17 +69,25 @@ class Loader:
             return self._build_image(folder, spec, identity)
         from services.inference.text import TextModel
 
-        branches = {language.lower(): self._branch(folder, spec, language, identity.heads) for language in spec.routes}
+        made: dict[str, Branch] = {}  # a route that several languages have is in memory once
+        for route in spec.routes.values():
+            if (key := route.model_dump_json()) not in made:
+                made[key] = self._branch(folder, spec, route, identity.heads)
+        branches = {language.lower(): made[route.model_dump_json()] for language, route in spec.routes.items()}
         return TextModel(identity, branches, self._engine, self._tokenising)
 
-    def _branch(self, folder: Path, spec: Bundle, language: str, labels: Mapping[str, int]) -> "Branch":
+    def _branch(self, folder: Path, spec: Bundle, route: Route, labels: Mapping[str, int]) -> "Branch":
         from services.inference.text import Branch
+        from shared.nn.adapter import load_adapter
         from shared.nn.heads import load_heads
 
-        route = spec.routes[language]
         encoder = self._find_encoder(route.encoder, spec.precision)
         heads = load_heads(folder / route.weights, encoder.width, labels).to(encoder.device)
-        return Branch(encoder, heads, route.temperature, _kinds(spec))
+        adapter = None
+        if route.adapter:
+            whole = load_adapter(folder / route.adapter.weights, route.adapter, encoder.shared.networks.exact)
+            adapter = whole.to(encoder.device, encoder.precision)
+        return Branch(encoder, heads, route.temperature, _kinds(spec), adapter)
 
     def _find_encoder(self, digest: str, record: Precision | None) -> "EncoderDevice":
         """The encoder in the precision that this model is to be answered in, for as long as it is loaded."""

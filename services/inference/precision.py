@@ -37,6 +37,11 @@ class Networks:
         self._offered = list_precisions(device) if can_lower(network) else ("fp32",)
         self.speed: dict[PrecisionName, float] = {}  # times as fast as fp32; 0: unusable here
 
+    @property
+    def exact(self) -> nn.Module:
+        """The encoder as it was loaded, in fp32."""
+        return self._exact
+
     def choose(self, allowed: Iterable[str], wanted: str = "auto") -> PrecisionName:
         """`wanted`, if this machine has it; with "auto" the fastest of those allowed."""
         if wanted != "auto":

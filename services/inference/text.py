@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.inference import attribution
+from services.inference.adapted import pack_units, run_together
 from services.inference.attribution import ATTRIBUTION, Attributed, AttributingDevice, Reader
 from services.inference.blame import FAULT
 from services.inference.embedding import EMBEDDING, Embedding, describe_embedding
@@ -24,9 +25,10 @@ from services.inference.tensors import Tensor
 from services.inference.tokenising import WARM, tokenise
 from services.inference.units import Unit
 from shared.bundle import HeadKind, PrecisionName
+from shared.nn.adapter import Adapter
 from shared.nn.attribution import can_attribute
 from shared.nn.heads import Heads, calibrate
-from shared.nn.tokens import Tokenizer, Tokens, pack
+from shared.nn.tokens import Tokenizer, Tokens
 
 # Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait (decision 18).
 BUDGET = {"cpu": 320, "cuda": 32_768}
@@ -58,8 +60,10 @@ class EncoderDevice:
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
         """For each unit (payload: its tokens and its route), the probabilities of all labels of all heads, one after another."""
-        packed = pack([unit.payload[0] for unit in units]).to(self.device)
-        pooled = self.network(packed)
+        return run_together(units, self._run)
+
+    def _run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
+        pooled = self.network(pack_units(units).to(self.device))
         results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
         rows_of: dict[Reader, list[int]] = {}
         for row, unit in enumerate(units):
@@ -88,12 +92,16 @@ _NOTHING = np.zeros(0, np.float32)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Branch:
-    """A model's heads on one encoder: how rows of one language, or of every other language, are answered."""
+    """A model's heads on one encoder: how rows of one language, or of every other language, are answered.
+
+    adapter: what is added to the encoder for its rows, in the encoder's precision; None: nothing.
+    """
 
     encoder: EncoderDevice
     heads: Heads
     temperature: Mapping[str, float]
     kinds: Mapping[str, HeadKind]
+    adapter: Adapter | None = None
 
     def classify(self, pooled: torch.Tensor) -> torch.Tensor:
         """[n, width] to [n, labels of all heads]."""

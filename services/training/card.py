@@ -33,7 +33,7 @@ def compose(candidate: Candidate, answers: Answers) -> str:
     theirs = metrics.measure(items, candidate.baseline.take(rows), candidate.heads)
     languages = "".join(f"\n- {name}" for name in data.get("languages", ()))
     routes = "\n".join(
-        f"* `{name}`: {route['encoder']} {route['revision']} (`{route['digest']}`)"
+        f"* `{name}`: {route['encoder']} {route['revision']} (`{route['digest']}`){_adapter(route)}"
         for name, route in run.get("routes", {}).items()
     )
     notes = "\n".join(f"* {note}" for note in candidate.notes)
@@ -102,6 +102,12 @@ def _several(candidate: Candidate, answers: Answers) -> str:
         else f"the best F1 (where fewer than {FEW} rows have a label, of all labels)"
     )
     return f"{found}{_SEVERAL.format(aim=aim)}\n\n"
+
+
+def _adapter(route: Mapping[str, Any]) -> str:
+    if (adapter := route.get("adapter")) is None:
+        return ""
+    return f" with a LoRA adapter of this model's own, rank {adapter['rank']} (`{adapter['sha256'][:16]}`)"
 
 
 def _precision(spec: Bundle) -> str:

@@ -12,7 +12,7 @@ from services.training import e5
 from services.training.examples import DataError
 from services.training.leftover import recall, remember
 from shared import bundle
-from shared.bundle import ENCODERS, Encoder
+from shared.bundle import ENCODERS, Adapter, Encoder
 
 MINILM_SHA256 = (
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # model.safetensors of all-MiniLM-L6-v2
@@ -29,12 +29,21 @@ _RECIPE = 2  # of what is made from a source: a new number makes it anew
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """LoRA weights beside an encoder: `spec` says how the file is read; where it lies is `file`, whatever the spec calls it."""
+
+    spec: Adapter
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
-    """An encoder in the store."""
+    """An encoder in the store, and what one model adds to it."""
 
     spec: Encoder
     digest: str  # as routes name it
     folder: Path
+    added: Added | None = None
 
 
 def default_for(domain: str, language: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.training.encoders import Made
 from services.training.examples import Example
-from shared.bundle import PrecisionName
+from shared.bundle import PrecisionName, sha256
 
 BATCH = 32
 Vectors = NDArray[np.float32]
@@ -27,10 +27,11 @@ def embed(
     """[n, width], in the examples' order: what the inference service will compute for these rows, by the same code.
 
     Args:
-        scratch: holds `features/<encoder>/*.npz`, one file a batch; of other precisions than fp32 `<encoder>-<precision>`.
+        scratch: holds `features/<encoder>/*.npz`, one file a batch; with an adapter `<encoder>-<its digest>`; of other precisions than
+            fp32 `<the same>-<precision>`.
         advance: told how many more rows are done.
     """
-    shelf = scratch / "features" / (encoder.digest if precision == "fp32" else f"{encoder.digest}-{precision}")
+    shelf = scratch / "features" / _name(encoder, precision)
     shelf.mkdir(parents=True, exist_ok=True)
     keys = [key_of(example) for example in examples]
     known = _read(shelf, encoder.spec.width)
@@ -40,6 +41,15 @@ def embed(
     if missing:
         known |= _compute(missing, encoder, shelf, lambda done: advance(sum(key in done for key in keys)), precision)
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, encoder.spec.width), np.float32)
+
+
+def _name(encoder: Made, precision: PrecisionName) -> str:
+    parts = [encoder.digest]
+    if encoder.added:
+        spec = encoder.added.spec.model_copy(update={"weights": "-.safetensors"})  # the same under any name
+        whole = f"{spec.model_dump_json()}\x1f{sha256(encoder.added.file)}"
+        parts.append(hashlib.sha256(whole.encode()).hexdigest()[:16])
+    return "-".join(parts if precision == "fp32" else [*parts, precision])
 
 
 def key_of(example: Example) -> str:
@@ -65,19 +75,24 @@ def _compute(
 ) -> dict[str, Vectors]:
     import torch
 
+    from shared.nn.adapter import adapt, load_adapter
     from shared.nn.encoder import load_network, load_tokenizer
     from shared.nn.precision import lower
     from shared.nn.tokens import pack
 
     network, tokenizer = load_network(encoder.folder, encoder.spec), load_tokenizer(encoder.folder, encoder.spec)
+    adapter = None
+    if encoder.added:
+        adapter = load_adapter(encoder.added.file, encoder.added.spec, network).to(torch.device("cpu"), precision)
     network = lower(network, precision)
     texts, pairs = [e.text for e in missing.values()], [e.text_pair for e in missing.values()]
     rows = sorted(zip(missing, tokenizer.encode(texts, pairs), strict=True), key=lambda row: len(row[1]))
     found: dict[str, Vectors] = {}
     for start in range(0, len(rows), BATCH):
-        keys = [key for key, _ in rows[start : start + BATCH]]
+        batch = rows[start : start + BATCH]
+        keys, packed = [key for key, _ in batch], pack([tokens for _, tokens in batch])
         with torch.inference_mode():
-            vectors = network(pack([tokens for _, tokens in rows[start : start + BATCH]])).float().numpy()
+            vectors = network(adapt(packed, [adapter] * len(batch)) if adapter else packed).float().numpy()
         _write(shelf, keys, vectors)
         found.update(zip(keys, vectors, strict=True))
         done(keys)

@@ -1,5 +1,8 @@
 """Fine-tuning an encoder on the labels, by LoRA or in full: transformers' Trainer around the very network that will serve.
 
+What LoRA learns stays an adapter beside the encoder, which other models go on sharing; where that cannot be served (architectures that run
+through transformers), or `merge` is asked for, it is added to a copy of the encoder.
+
 The encoder learns from the training part alone; validation is left for the heads' strength, temperature and thresholds. All rows, old
 and new, are learned from together (replay), so that a correction does not cost what was known.
 """
@@ -15,17 +18,16 @@ from torch import Tensor, nn
 
 from services.training.encoders import Made
 from services.training.examples import Corpus, DataError, Example
-from services.training.leftover import find_checkpoint, recall, remember
+from services.training.leftover import find_checkpoint
 from services.training.routes import Plan, targets
-from shared import bundle
-from shared.bundle import Encoder
-from shared.nn.encoder import load_network, load_tokenizer, save_weights
+from services.training.tuned import SPEC, find_tuned, keep_adapter, merge_adapter, publish_tuned
+from shared.nn.adapter import Place, list_linears
+from shared.nn.encoder import load_network, load_tokenizer
 from shared.nn.heads import Heads
 from shared.nn.tokens import Packed, Tokens, pack
 
 BATCH = 16
 RATES = {"lora": 5e-4, "full": 5e-5}
-RANK = 16
 # The linear layers of shared/nn/bert.py, and of transformers' encoders.
 _ADAPTED = r".*\.(qkv|mix|widen|narrow|query|key|value|dense)$"
 
@@ -33,7 +35,8 @@ _ADAPTED = r".*\.(qkv|mix|widen|narrow|query|key|value|dense)$"
 def run(
     corpus: Corpus, learned: Sequence[Example], encoder: Made, plan: Plan, advance: Callable[[int, int], None]
 ) -> Made:
-    """A new encoder in the store. A killed run goes on from its last checkpoint; one that had ended is not done again.
+    """A new encoder in the store, or the same with an adapter. A killed run goes on from its last checkpoint; one that had ended is not
+    done again.
 
     Raises:
         DataError: there is no row of the training part, or the encoder cannot be fine-tuned in this way.
@@ -42,40 +45,37 @@ def run(
     if not rows:
         raise DataError("no row of the training part to fine-tune on")
     place = plan.scratch / "finetune" / _name(corpus, rows, encoder, plan)
-    done = place / "done.json"
-    if digest := recall(done).get("digest", ""):
-        from services.training.encoders import find
-
-        try:
-            return find(digest, plan.store)
-        except bundle.BundleError:
-            pass  # gone from the store: made again below
+    if (found := find_tuned(place, encoder, plan.store, merged=plan.merge)) is not None:
+        return found
     network = load_network(encoder.folder, encoder.spec)
+    change = f"{plan.method} on {corpus.domain}, {plan.epochs} epochs, seed {plan.seed}, from {encoder.digest}"
+    places = list_linears(network)  # before peft puts its own in their place
     tuned = _train(network, _batches(corpus, rows, encoder), corpus.labels, place, plan, advance)
-    folder = place / "encoder"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    save_weights(tuned, folder / encoder.spec.weights)
-    for name in ("config.json", "tokenizer.json"):
-        if (encoder.folder / name).is_file():
-            shutil.copyfile(encoder.folder / name, folder / name)
-    spec = _describe(encoder, corpus, plan)
-    where, digest = bundle.publish(folder, spec, plan.store)
-    remember(done, {"digest": digest[:16]})
+    if plan.method == "lora" and places:
+        made = keep_adapter({each: _read_pair(network, each) for each in places}, encoder, place)
+        if plan.merge:
+            made = publish_tuned(merge_adapter(made), encoder, change, place, plan.store)
+    else:
+        whole = tuned.merge_and_unload() if plan.method == "lora" else tuned
+        made = publish_tuned(whole, encoder, change, place, plan.store)
     for checkpoint in place.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    return Made(spec, digest[:16], where)
+    return made
 
 
-def _describe(encoder: Made, corpus: Corpus, plan: Plan) -> Encoder:
-    change = f"{plan.method} on {corpus.domain}, {plan.epochs} epochs, seed {plan.seed}, from {encoder.digest}"
-    return encoder.spec.model_copy(update={"revision": f"{encoder.spec.revision}; {change}".removeprefix("; ")})
+def _read_pair(network: nn.Module, place: Place) -> tuple[Tensor, Tensor]:
+    """What peft has put in the place of this linear layer: its a and b."""
+    body: Any = network.body
+    linear = getattr(body.layers[place[0]], place[1])
+    (a,), (b,) = linear.lora_A.values(), linear.lora_B.values()
+    return a.weight, b.weight
 
 
 def _name(corpus: Corpus, rows: Sequence[Example], encoder: Made, plan: Plan) -> str:
     """The same for the same data, encoder and settings: what a killed run is found again by."""
     said = [f"{e.text}\x1f{e.text_pair}\x1f{sorted(e.labels.items())}\x1f{e.weight}" for e in rows]
-    settings = [encoder.digest, plan.method, str(plan.epochs), str(plan.seed), str(sorted(corpus.labels.items()))]
+    method = "lora, apart" if plan.method == "lora" and not plan.merge else plan.method
+    settings = [encoder.digest, method, str(plan.epochs), str(plan.seed), str(sorted(corpus.labels.items()))]
     return hashlib.sha256(
         "\x1e".join([*settings, *sorted(corpus.several), *said]).encode("utf-8", "surrogatepass")
     ).hexdigest()[:16]
@@ -152,7 +152,8 @@ def _train(
     place: Path,
     plan: Plan,
     advance: Callable[[int, int], None],
-) -> nn.Module:
+) -> Any:
+    """The network, or peft's around it."""
     from transformers import Trainer, set_seed
 
     set_seed(plan.seed)
@@ -169,9 +170,7 @@ def _train(
         callbacks=[_progress(advance)],
     )
     trainer.train(resume_from_checkpoint=find_checkpoint(place))
-    merged = encoder.merge_and_unload() if plan.method == "lora" else encoder
-    tuned: nn.Module = merged.cpu().eval()
-    return tuned
+    return encoder.cpu().eval()
 
 
 def _arguments(place: Path, plan: Plan, rows: int, heads: Collection[str]) -> Any:
@@ -202,11 +201,11 @@ def _arguments(place: Path, plan: Plan, rows: int, heads: Collection[str]) -> An
 
 
 def _adapt(network: nn.Module) -> nn.Module:
-    """LoRA (Hu et al. 2021) on the linear layers; merged into them afterwards, so that serving knows nothing of it."""
+    """LoRA (Hu et al. 2021) on the linear layers."""
     from peft import LoraConfig, get_peft_model
 
     try:
-        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.05, target_modules=_ADAPTED)
+        config = LoraConfig(r=SPEC.rank, lora_alpha=SPEC.scale * SPEC.rank, lora_dropout=0.05, target_modules=_ADAPTED)
         return get_peft_model(network, config)  # type: ignore[no-any-return]
     except ValueError as error:
         raise DataError(f"this encoder has no layers that LoRA can adapt: {error}") from error

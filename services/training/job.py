@@ -26,6 +26,7 @@ class Wish:
     domain: str
     data: Path | None = None
     method: str = "head"
+    merge: bool = False  # of lora: an encoder of its own instead of an adapter beside a shared one
     encoders: Mapping[str, str] = field(default_factory=dict)  # language or "*" -> source
     seed: int = 0
     epochs: int = 4
@@ -96,6 +97,7 @@ async def _candidate(
         store=settings.models,
         scratch=settings.data / "training",
         method=wish.method,
+        merge=wish.merge,
         sources=wish.encoders,
         seed=wish.seed,
         epochs=wish.epochs,

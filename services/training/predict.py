@@ -1,12 +1,14 @@
 """What any text bundle says of examples: the candidate's bytes and the live model's are run by the same code."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from services.training import encoders
 from services.training.candidate import Answers, Floats
+from services.training.encoders import Added, Made
 from services.training.examples import Example
 from services.training.features import embed
 from shared.bundle import Bundle, PrecisionName, Route
@@ -32,12 +34,18 @@ def answer(
     for name in sorted(set(routes)):
         rows = [row for row, each in enumerate(routes) if each == name]
         asked, route = [examples[row] for row in rows], spec.routes[name]
-        vectors = embed(asked, encoders.find(route.encoder, store), scratch, precision=precision)
+        vectors = embed(asked, _find(route, folder, store), scratch, precision=precision)
         for head, logits in _score(vectors.astype(np.float64), folder, route):
             if head in found:
                 calibrate = sigmoid if head in spec.several else softmax
                 found[head][rows] = calibrate(logits, route.temperature.get(head, 1.0))
     return Answers(labels, found, spec.thresholds, frozenset(spec.several))
+
+
+def _find(route: Route, folder: Path, store: Path) -> Made:
+    """The encoder of a route, with what this model adds to it."""
+    made = encoders.find(route.encoder, store)
+    return replace(made, added=Added(route.adapter, folder / route.adapter.weights)) if route.adapter else made
 
 
 def route_name(spec: Bundle, language: str) -> str:

@@ -148,8 +148,11 @@ def headline(sealed: Sealed) -> dict[str, float]:
 
 
 def largest_difference(live: tuple[Path, Bundle], other: tuple[Path, Bundle]) -> float:
-    """The largest absolute difference between weights of the same name; inf where names, shapes or encoders differ."""
-    if {n: r.encoder for n, r in live[1].routes.items()} != {n: r.encoder for n, r in other[1].routes.items()}:
+    """The largest absolute difference between weights of the same name; inf where names, shapes, encoders or adapters' specs differ."""
+    routes = [
+        {name: (route.encoder, route.adapter) for name, route in spec.routes.items()} for _, spec in (live, other)
+    ]
+    if routes[0] != routes[1]:
         return float("inf")
     mine, theirs = _tensors(live[0]), _tensors(other[0])
     if {name: each.shape for name, each in mine.items()} != {name: each.shape for name, each in theirs.items()}:

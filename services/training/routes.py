@@ -30,12 +30,14 @@ class Plan:
 
     store: the bundle store. scratch: what a killed run leaves for the next.
     method: "head" trains heads on frozen encoders; "lora" and "full" fine-tune the encoder first.
+    merge: what LoRA learned is added to a copy of the encoder, instead of being kept apart.
     sources: language -> encoder, as `encoders.obtain` takes it, "*" for all others; a language without one has its default.
     """
 
     store: Path
     scratch: Path
     method: str = "head"
+    merge: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     epochs: int = 4

@@ -1,5 +1,6 @@
 """A text model from a corpus: one route a language, assembled into the files of one bundle."""
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from services.training.examples import Corpus, DataError, Example
 from services.training.precision import list_lowered
 from services.training.regression import Vectors
 from services.training.routes import Advance, Branch, Plan
-from shared.bundle import Bundle, Head, PrecisionName, Route
+from shared.bundle import Adapter, Bundle, Head, PrecisionName, Route, sha256
 
 
 def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candidate:
@@ -55,11 +56,13 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
 
 
 def _describe(branch: Branch) -> dict[str, object]:
-    spec = branch.encoder.spec
+    made = branch.encoder
+    spec, added = made.spec, made.added
     return {
         "encoder": spec.name,
         "revision": spec.revision,
-        "digest": branch.encoder.digest,
+        "digest": made.digest,
+        **({"adapter": {"rank": added.spec.rank, "sha256": sha256(added.file)}} if added else {}),
         "strength": {head: each.strength for head, each in branch.fitted.items()},
     }
 
@@ -75,7 +78,8 @@ def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path, recall: 
         file = f"{branch.languages[0]}.safetensors"
         save_file(tensors, folder / file)
         temperature = {head: each.temperature for head, each in branch.fitted.items()}
-        route = Route(encoder=branch.encoder.digest, weights=file, temperature=temperature)
+        adapter = _take_adapter(branch, folder)
+        route = Route(encoder=branch.encoder.digest, adapter=adapter, weights=file, temperature=temperature)
         found |= dict.fromkeys(branch.languages, route)
         found.setdefault("*", route)
     return Bundle(
@@ -88,6 +92,15 @@ def _assemble(corpus: Corpus, branches: Sequence[Branch], folder: Path, recall: 
         routes=found,
         thresholds=limits.find_all(corpus, branches, recall),
     )
+
+
+def _take_adapter(branch: Branch, folder: Path) -> Adapter | None:
+    """Its file becomes one of the bundle's."""
+    if (added := branch.encoder.added) is None:
+        return None
+    file = f"{branch.languages[0]}.adapter.safetensors"
+    shutil.copyfile(added.file, folder / file)
+    return added.spec.model_copy(update={"weights": file})
 
 
 def _baseline(corpus: Corpus, branches: Sequence[Branch], asked: Sequence[Example], recall: float | None) -> Answers:

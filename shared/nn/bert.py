@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.bundle import AdaptedName
+from shared.nn.adapter import Run, add
 from shared.nn.tokens import Packed, pad
 
 FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -81,7 +83,12 @@ class Bert(nn.Module):
         # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
         self.padded_attention: bool | None = None  # None: as suits the device
         self.dtype = torch.float32  # of the layers, and of what passes between them
-        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(_Layer(shape, number) for number in range(shape.layers))
+
+    @property
+    def depth(self) -> int:
+        """Layers that are computed."""
+        return max(self.outputs)
 
     def forward(self, packed: Packed) -> Tensor:
         padded = self.padded_attention if self.padded_attention is not None else packed.ids.device.type != "cpu"
@@ -90,8 +97,8 @@ class Bert(nn.Module):
         hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
         hidden = self.dropout(self.norm(hidden)).to(self.dtype)
         kept: dict[int, Tensor] = {}
-        for number, layer in enumerate(self.layers[: max(self.outputs)], 1):
-            hidden = layer(hidden, spans)
+        for number, layer in enumerate(self.layers[: self.depth], 1):
+            hidden = layer(hidden, spans, packed.adapted)
             if number in self.outputs:
                 kept[number] = hidden.float()
         return torch.cat([kept[number] for number in self.outputs], 1) if len(self.outputs) > 1 else hidden.float()
@@ -103,9 +110,9 @@ def _embedding(rows: int, width: int) -> nn.Embedding:
 
 
 class _Layer(nn.Module):
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, number: int) -> None:
         super().__init__()
-        self.heads, self.approximate = shape.heads, shape.approximate
+        self.heads, self.approximate, self.number = shape.heads, shape.approximate, number
         self.qkv = nn.Linear(shape.width, 3 * shape.width)
         self.mix = nn.Linear(shape.width, shape.width)
         self.mix_norm = nn.LayerNorm(shape.width, shape.epsilon)
@@ -114,11 +121,15 @@ class _Layer(nn.Module):
         self.narrow_norm = nn.LayerNorm(shape.width, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, hidden: Tensor, spans: "_Spans") -> Tensor:
-        mixed = self.mix(spans.attend(self.qkv(hidden), self.heads))
+    def forward(self, hidden: Tensor, spans: "_Spans", adapted: Sequence[Run] = ()) -> Tensor:
+        def linear(name: AdaptedName, x: Tensor) -> Tensor:
+            y: Tensor = getattr(self, name)(x)
+            return add(adapted, (self.number, name), x, y) if adapted else y
+
+        mixed = linear("mix", spans.attend(linear("qkv", hidden), self.heads))
         hidden = self.mix_norm(hidden + self.dropout(mixed))
-        inner = functional.gelu(self.widen(hidden), approximate=self.approximate)
-        return self.narrow_norm(hidden + self.dropout(self.narrow(inner)))  # type: ignore[no-any-return]
+        inner = functional.gelu(linear("widen", hidden), approximate=self.approximate)
+        return self.narrow_norm(hidden + self.dropout(linear("narrow", inner)))  # type: ignore[no-any-return]
 
 
 class _Spans:

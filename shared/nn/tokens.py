@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from shared.nn.adapter import Run
 
 Ids = NDArray[np.int64]
 
@@ -57,14 +60,19 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A batch of texts, one after another: `ids` and `types` are int64 [sum(lengths)]."""
+    """A batch of texts, one after another: `ids` and `types` are int64 [sum(lengths)].
+
+    adapted: whose adapters its tokens pass through, in their order; empty: none has any.
+    """
 
     ids: Tensor
     types: Tensor
     lengths: tuple[int, ...]
+    adapted: "tuple[Run, ...]" = ()
 
     def to(self, device: torch.device) -> "Packed":
-        return Packed(self.ids.to(device, non_blocking=True), self.types.to(device, non_blocking=True), self.lengths)
+        ids, types = (each.to(device, non_blocking=True) for each in (self.ids, self.types))
+        return Packed(ids, types, self.lengths, self.adapted)
 
 
 def pack(batch: Sequence[Tokens]) -> Packed:

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from shared.bundle import Bundle, Encoder, Head, Precision, Route, publish
+from shared.bundle import ADAPTED, Adapter, Bundle, Encoder, Head, Precision, Route, publish
+from shared.nn.adapter import Place, save_adapter
 from shared.nn.bert import Bert, Shape, write_weights
 from shared.nn.heads import Heads, save_heads
 
@@ -44,6 +45,7 @@ CONFIG = {
     "layer_norm_eps": 1e-12,
     "pad_token_id": 0,
 }
+ADAPTER = Adapter(weights="adapter.safetensors", rank=4, scale=0.5, linears=ADAPTED)
 
 
 def write_tokenizer(path: Path) -> None:
@@ -56,6 +58,21 @@ def write_tokenizer(path: Path) -> None:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.save(str(path))
+
+
+def draw_pairs(seed: int) -> dict[Place, tuple[torch.Tensor, torch.Tensor]]:
+    """Random a and b of ADAPTER for the encoder of CONFIG, large enough to change its answers."""
+    chance = torch.Generator().manual_seed(seed)
+    width, inner = WIDTH, CONFIG["intermediate_size"]
+    shapes = {"qkv": (width, 3 * width), "mix": (width, width), "widen": (width, inner), "narrow": (inner, width)}
+    return {
+        (layer, name): (
+            torch.randn(ADAPTER.rank, shapes[name][0], generator=chance) / 4,
+            torch.randn(shapes[name][1], ADAPTER.rank, generator=chance) / 4,
+        )
+        for layer in range(2)
+        for name in ADAPTER.linears
+    }
 
 
 def publish_encoder(scratch: Path, store: Path, seed: int = 0, max_tokens: int = 32) -> str:
@@ -81,21 +98,30 @@ def publish_text(
     heads: Mapping[str, Sequence[str]],
     seed: int = 1,
     precision: Precision | None = None,
+    adapter: int | None = None,
 ) -> str:
-    """A text classifier with random heads; `routes`: language -> encoder. Returns the digest that the ledger would name."""
+    """A text classifier with random heads; `routes`: language -> encoder; `adapter`: the seed of one that all routes have.
+
+    Returns the digest that the ledger would name.
+    """
     folder = scratch / f"{model}-{version}"
     folder.mkdir()
     torch.manual_seed(seed)
     counts = {head: len(labels) for head, labels in heads.items()}
     for language in routes:
         save_heads(Heads(WIDTH, counts), folder / f"heads-{_safe(language)}.safetensors")
+    if adapter is not None:
+        save_adapter(draw_pairs(adapter), folder / ADAPTER.weights)
     spec = Bundle(
         kind="text-classifier",
         model=model,
         heads={head: Head(labels=tuple(labels)) for head, labels in heads.items()},
         routes={
             language: Route(
-                encoder=encoder, weights=f"heads-{_safe(language)}.safetensors", temperature={"intent": 1.7}
+                encoder=encoder,
+                adapter=None if adapter is None else ADAPTER,
+                weights=f"heads-{_safe(language)}.safetensors",
+                temperature={"intent": 1.7},
             )
             for language, encoder in routes.items()
         },

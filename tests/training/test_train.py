@@ -91,7 +91,7 @@ async def test_fine_tuning_makes_an_encoder_of_its_own(folder: Path, tmp_path: P
     source = str(write_bert(tmp_path / "bert"))
     small = wish(folder, encoders={"*": source}, data=write_csv(tmp_path / "small.csv", 40))
     plain = await run(small, at(tmp_path), quiet)
-    asked = replace(small, method=method, epochs=1)
+    asked = replace(small, method=method, merge=method == "lora", epochs=1)
     tuned = await run(asked, at(tmp_path), quiet)
     before, after = (each.sealed.candidate.spec.routes["*"].encoder for each in (plain, tuned))
     assert before != after
