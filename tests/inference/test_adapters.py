@@ -1,7 +1,10 @@
 """Many LoRA adapters on one encoder: each text is answered as by an encoder that its adapter was merged into, in one pass for all."""
 
+import asyncio
 import copy
+import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,20 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import DistilBertConfig, DistilBertModel
 
-from services.inference.engine import Engine
+from services.inference.engine import Call, Engine
 from services.inference.load import Loader
-from services.inference.served import Served
-from shared.bundle import MAX_RANK, Adapter, BundleError, PrecisionName, Route
+from services.inference.served import Answer, Served
+from services.inference.units import Batch
+from shared.bundle import MAX_RANK, Adapter, BundleError, Encoder, PrecisionName, Route, publish
 from shared.nn import adapter as adapters
 from shared.nn.adapter import adapt, load_adapter, merge, save_adapter
 from shared.nn.charngram import CharNgrams, NgramConfig
-from shared.nn.encoder import Pooled
+from shared.nn.encoder import Pooled, load_network, save_weights
 from shared.nn.foreign import Foreign
 from shared.nn.precision import list_precisions, lower
 from shared.nn.tokens import Tokens, pack
-from tests.inference.bundles import ADAPTER, draw_pairs, publish_encoder, publish_text
+from tests.inference.bundles import ADAPTER, draw_pairs, publish_encoder, publish_text, sentence
+from tests.inference.conftest import INTENT
 from tests.inference.test_encoder import texts, tiny
 from tests.inference.test_lowered import FAR, far
 from tests.inference.test_memory import held
@@ -97,6 +102,74 @@ def test_passes_at_once_keep_their_adapters_apart(made: list[adapters.Adapter | 
         thread.join()
     assert len(wrong) == 200
     assert max(wrong) <= 1e-5
+
+
+async def put(model: Served, lines: Sequence[str], *asked: str) -> Answer:
+    call = Call(1e12, model=model, asked=frozenset(asked))
+    return await model.answer(len(lines), {"text": [line.encode() for line in lines]}, call)
+
+
+def publish_merged(scratch: Path, store: Path, encoder: str, seed: int) -> str:
+    """An encoder of its own, with the adapter of that seed in it."""
+    source = store / "encoders" / encoder
+    spec = Encoder.model_validate_json((source / "bundle.json").read_bytes())
+    network = load_network(source, spec)
+    save_adapter(draw_pairs(seed), scratch / "pairs.safetensors")
+    merge(network, load_adapter(scratch / "pairs.safetensors", ADAPTER, network))
+    folder = scratch / f"merged-{seed}"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    save_weights(network, folder / spec.weights)
+    return publish(folder, spec, store)[0].name
+
+
+async def test_models_with_adapters_and_without_share_one_pass(tmp_path: Path) -> None:
+    """Probabilities, embeddings and attributions are those of models whose encoders were merged, which share nothing."""
+    store, engine, passes, lines = tmp_path / "models", Engine(), list[Batch](), [sentence(3 + i, i) for i in range(5)]
+    encoder = publish_encoder(tmp_path, store)
+    engine.start()
+    loader = Loader(store, engine, "fp32")
+    shared, alone = {}, {}
+    for seed in (None, 0, 1):
+        name = f"m{seed}".lower()
+        digest = publish_text(tmp_path, store, name, "apart", {"*": encoder}, INTENT, seed=7, adapter=seed)
+        shared[seed] = loader.load(name, "apart", digest)
+        own = encoder if seed is None else publish_merged(tmp_path, store, encoder, seed)
+        alone[seed] = loader.load(
+            name, "merged", publish_text(tmp_path, store, name, "merged", {"*": own}, INTENT, seed=7)
+        )
+    engine.on_batch = lambda batch, seconds: passes.append(batch)
+    outputs = ("embedding",), ("embedding", "attribution")
+    for asked in outputs:
+        passes.clear()
+        with engine._lock:  # the device threads wait while all of them arrive
+            asking = [asyncio.ensure_future(put(model, lines, *asked)) for model in shared.values()]
+            while engine.waiting < 15:  # noqa: ASYNC110 - tokenisers' threads add to it
+                await asyncio.sleep(0.001)
+        answers = dict(zip(shared, await asyncio.gather(*asking), strict=True))
+        mixed = [{unit.owner.model for unit in batch.units} for batch in passes]
+        assert asked != ("embedding",) or max(map(len, mixed)) > 1  # who explains has a lane for each model
+        for seed, model in alone.items():
+            expected = await put(model, lines, *asked)
+            same(answers[seed], expected)
+    seen = [np.asarray(each.tensors["intent.probabilities"]) for each in answers.values()]
+    assert min(np.abs(seen[i] - seen[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 0.01
+    await engine.stop()
+
+
+def same(found: Answer, expected: Answer) -> None:
+    for name, tensor in expected.tensors.items():
+        if name == "attribution":
+            for one, other in zip(found.tensors[name], tensor, strict=True):
+                assert loosely(one) == loosely(other)
+        else:
+            np.testing.assert_allclose(np.asarray(found.tensors[name]), np.asarray(tensor), atol=1e-4)
+
+
+def loosely(attribution: Any) -> Any:
+    """With scores to the third digit."""
+    return json.loads(attribution, parse_float=lambda digits: pytest.approx(float(digits), abs=1e-3))
 
 
 async def test_what_an_adapter_took_is_given_back(tmp_path: Path) -> None:
