@@ -62,6 +62,10 @@ class AttributingDevice:
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[Attributed]:
         """For each unit (payload: its tokens, its reader, its branch and the head that is explained)."""
+        with self._encoder.turn():
+            return self._run(units)
+
+    def _run(self, units: Sequence[Unit]) -> list[Attributed]:
         network = self._encoder.network
         packed = pack([unit.payload[0] for unit in units]).to(self._encoder.device)
         hidden = read_tokens(network, packed)
@@ -87,7 +91,7 @@ class AttributingDevice:
         return tokens, reader, branch, head
 
     def padding(self, units: Sequence[Unit]) -> int:
-        return self._encoder.padding(units)
+        return self._encoder.padding_apart(units)
 
 
 _NOTHING = np.zeros(0, np.float32)

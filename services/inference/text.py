@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +17,8 @@ from services.inference.attribution import ATTRIBUTION, Attributed, AttributingD
 from services.inference.blame import FAULT
 from services.inference.embedding import EMBEDDING, Embedding, describe_embedding
 from services.inference.engine import Call, Engine, Work
+from services.inference.forward import open_forward
+from services.inference.launcher import Launcher, Recorder
 from services.inference.passes import Ticket
 from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
@@ -26,7 +29,7 @@ from services.inference.units import Unit
 from shared.bundle import HeadKind, PrecisionName
 from shared.nn.attribution import can_attribute
 from shared.nn.heads import Heads, calibrate
-from shared.nn.tokens import Tokenizer, Tokens, pack
+from shared.nn.tokens import Tokenizer, Tokens
 
 # Tokens a pass: enough to keep the device's arithmetic busy. More only makes what arrives meanwhile wait (decision 18).
 BUDGET = {"cpu": 320, "cuda": 32_768}
@@ -42,6 +45,8 @@ class SharedEncoder:
     tokenizer: Tokenizer
     width: int
     device: torch.device
+    launcher: Launcher
+    recorder: Recorder | None = None  # None: passes are not recorded
 
 
 class EncoderDevice:
@@ -52,29 +57,47 @@ class EncoderDevice:
         self.tokenizer, self.width, self.device = shared.tokenizer, shared.width, shared.device
         self.budget = BUDGET[shared.device.type]
         self.network = shared.networks.get(precision)
+        self._forward = open_forward(
+            self.network, shared.device, shared.launcher, shared.recorder, shared.networks.name
+        )
         (self._proven,) = shared.tokenizer.encode([WARM])
         self._pads = bool(getattr(self.network, "pads", False))
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
         """For each unit (payload: its tokens and its route), the probabilities of all labels of all heads, one after another."""
-        packed = pack([unit.payload[0] for unit in units]).to(self.device)
-        pooled = self.network(packed)
-        results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
         rows_of: dict[Reader, list[int]] = {}
         for row, unit in enumerate(units):
             rows_of.setdefault(unit.payload[1], []).append(row)
-        for reader, rows in rows_of.items():
-            vectors = reader.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
-            for row, vector in zip(rows, finite(vectors), strict=True):
-                results[row] = vector
+        widths: list[int] = []
+
+        def read(pooled: Sequence[torch.Tensor]) -> torch.Tensor:
+            answers = [reader.classify(each) for reader, each in zip(rows_of, pooled, strict=True)]
+            widths.extend(each.shape[1] for each in answers)
+            return torch.cat([each.reshape(-1) for each in answers]) if len(answers) > 1 else answers[0].reshape(-1)
+
+        values = finite(self._forward.run([unit.payload[0] for unit in units], list(rows_of.values()), read))
+        results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
+        start = 0
+        for rows, width in zip(rows_of.values(), widths, strict=True):
+            for row in rows:
+                results[row] = values[start : start + width]
+                start += width
         return results
+
+    def turn(self) -> AbstractContextManager[None]:
+        """To be held while anything else is computed with the network."""
+        return self.shared.launcher.turn()
 
     def proven(self, payload: tuple[Tokens, Reader]) -> tuple[Tokens, Reader]:
         return self._proven, payload[1]
 
     def padding(self, units: Sequence[Unit]) -> int:
-        """Tokens: none where texts are packed, but architectures that are not our own pad to the longest."""
+        """Tokens: none where texts are packed; but foreign architectures pad to the longest, and recorded passes are filled to a shape."""
+        return _pad(units) if self._pads else self._forward.padding([unit.cost for unit in units])
+
+    def padding_apart(self, units: Sequence[Unit]) -> int:
+        """The same of a pass that was not made by `run`."""
         return _pad(units) if self._pads else 0
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.nn.tokens import Packed, pad
+from shared.nn.tokens import Packed, locate, pad
+from shared.nn.varlen import Kernel, attend
 
 FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -80,12 +81,13 @@ class Bert(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
         self.padded_attention: bool | None = None  # None: as suits the device
+        self.kernel: Kernel | None = None  # with one, attention is neither grouped nor padded
         self.dtype = torch.float32  # of the layers, and of what passes between them
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
 
     def forward(self, packed: Packed) -> Tensor:
         padded = self.padded_attention if self.padded_attention is not None else packed.ids.device.type != "cpu"
-        spans = _Spans(packed, padded)
+        spans = _Spans(packed, padded, self.kernel)
         hidden = self.words(packed.ids) + self.positions(spans.positions + self.shape.first_position)
         hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
         hidden = self.dropout(self.norm(hidden)).to(self.dtype)
@@ -115,8 +117,11 @@ class _Layer(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, hidden: Tensor, spans: "_Spans") -> Tensor:
-        mixed = self.mix(spans.attend(self.qkv(hidden), self.heads))
-        hidden = self.mix_norm(hidden + self.dropout(mixed))
+        return self.finish(hidden, spans.attend(self.qkv(hidden), self.heads))
+
+    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """All that a token needs no other one for."""
+        hidden = self.mix_norm(hidden + self.dropout(self.mix(attended)))
         inner = functional.gelu(self.widen(hidden), approximate=self.approximate)
         return self.narrow_norm(hidden + self.dropout(self.narrow(inner)))  # type: ignore[no-any-return]
 
@@ -124,14 +129,21 @@ class _Layer(nn.Module):
 class _Spans:
     """Where each text lies in a packed batch."""
 
-    def __init__(self, packed: Packed, padded: bool) -> None:
+    def __init__(self, packed: Packed, padded: bool, kernel: Kernel | None = None) -> None:
         device = packed.ids.device
+        self.kernel = kernel
+        if kernel is not None:
+            self.places = locate(packed)
+            self.positions = self.places.positions
+            return
         self.groups = tuple((length, sum(1 for _ in same)) for length, same in groupby(packed.lengths))
         self.positions = torch.cat([torch.arange(length).repeat(rows) for length, rows in self.groups]).to(device)
         self.mask = pad(packed, 0)[2] if padded else None
 
     def attend(self, qkv: Tensor, heads: int) -> Tensor:
         """[tokens, 3 * width] to [tokens, width]; each text attends to itself."""
+        if self.kernel is not None:
+            return attend(qkv, heads, self.places, self.kernel)
         if self.mask is None:
             return torch.cat(list(self._by_length(qkv, heads)))
         padded = qkv.new_zeros(*self.mask.shape, qkv.shape[1])
