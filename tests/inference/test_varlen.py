@@ -91,7 +91,7 @@ def test_a_cpu_has_no_kernel() -> None:
     ("kernel", "dtype"), [(flash, torch.bfloat16), (flash, torch.float16), (efficient, torch.float32)]
 )
 def test_torch_takes_the_calls_that_a_gpu_would_get(kernel: varlen.Kernel, dtype: torch.dtype) -> None:
-    """On its device without data, where operators look at shapes and types alone: the whole network, in inference mode."""
+    """On its device without data, where operators see shapes and types alone: the whole network, and no value is asked for."""
     shape = Shape.read(CONFIG)
     assert shape is not None
     with META:
@@ -99,10 +99,8 @@ def test_torch_takes_the_calls_that_a_gpu_would_get(kernel: varlen.Kernel, dtype
         assert isinstance(network.body, Bert)
         network.body.layers = nn.ModuleList(layer.to(dtype) for layer in network.body.layers)
         network.body.dtype = dtype
-        packed = pack(texts(9))
-        places = locate(packed)
-        there = Packed(packed.ids.to(META), packed.types.to(META), (), _move(places))
-        found = network(there)
+    packed = pack(texts(9))
+    found = network(Packed(packed.ids.to(META), packed.types.to(META), (), _move(locate(packed))))
     assert found.shape == (9, WIDTH)
     assert found.dtype == torch.float32
 
