@@ -147,12 +147,21 @@ class Engine:
         verdict = run(batch, started)
         ended = time.monotonic()
         with self._lock:
-            seconds = self._timeline.end(batch.taken, ended) if self._timeline else ended - started
+            seconds = self._measure(batch, started, ended)
             if verdict is not None:
                 self._hear(verdict, batch.lane, seconds)
             elif batch.units:  # one that failed tells nothing of how long a pass takes
                 self._scheduler.learn(batch.lane, batch.cost, seconds)
         return partial(self._loop.call_soon_threadsafe, self._deliver, batch, verdict or Verdict(), seconds)
+
+    def _measure(self, batch: Batch, started: float, ended: float) -> float:
+        """Seconds for which it had the device; under the lock."""
+        if self._timeline is None:
+            return ended - started
+        if not batch.units:
+            self._timeline.drop(batch.taken)
+            return 0.0
+        return self._timeline.end(batch.taken, ended)
 
     def _hear(self, verdict: Verdict, lane: Lane, seconds: float) -> None:
         """Of a pass that failed; under the lock."""

@@ -22,7 +22,11 @@ class Timeline:
 
     def end(self, taken: float, now: float) -> float:
         """The pass that was taken then is done: seconds for which it had the device. While another was computed it waited for that."""
-        self.hand = [each for each in self.hand if each[0] != taken]
+        self.drop(taken)
         seconds = now - max(taken, self.ended)
         self.ended = now
         return seconds
+
+    def drop(self, taken: float) -> None:
+        """It never had the device: nothing was left of it to compute."""
+        self.hand = [each for each in self.hand if each[0] != taken]
