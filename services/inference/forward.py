@@ -62,7 +62,7 @@ class Staged:
         with self._launcher.turn():
             pooled, order = self._play(graph, row) if graph else self._launch(sheet, row, lengths)
             grouped = pooled.index_select(0, order[: len(batch)]) if len(groups) > 1 else pooled[: len(batch)]
-            wait = self._launcher.fetch(read(grouped.split([len(rows) for rows in groups])))
+            wait = self._launcher.fetch(read(torch.split(grouped, [len(rows) for rows in groups])))
         return wait().numpy()
 
     def padding(self, lengths: Sequence[int]) -> int:

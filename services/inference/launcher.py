@@ -80,7 +80,8 @@ class Cuda:
     """The recorder of one GPU."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._stream, self._turn = device, torch.cuda.Stream(device), threading.Lock()
+        self._device, self._turn = device, threading.Lock()
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def host(self, size: int, dtype: torch.dtype = torch.int32) -> Tensor:
         return torch.empty(size, dtype=dtype, pin_memory=True)
@@ -96,9 +97,8 @@ class Cuda:
     def fetch(self, result: Tensor) -> Callable[[], Tensor]:
         host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
         host.copy_(result, non_blocking=True)
-        done = torch.cuda.Event(
-            blocking=True
-        )  # sleeps while it waits: the core is needed by whoever prepares the next pass
+        # It sleeps while it waits: whoever prepares the next pass needs the core.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         done.record(self._stream)
 
         def wait() -> Tensor:

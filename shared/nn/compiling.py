@@ -24,9 +24,9 @@ def compile_layers(network: nn.Module, backend: str | Callable[..., Any] = "indu
     twin = copy.deepcopy(network, shared)
     assert isinstance(twin.body, Bert)
     for layer in twin.body.layers:
-        options = _OPTIONS if backend == "inductor" else None
-        finish = torch.compile(layer.finish, dynamic=True, backend=backend, options=options)
-        object.__setattr__(layer, "finish", finish)
+        finish: Any = layer.finish
+        options: Any = _OPTIONS if backend == "inductor" else None
+        object.__setattr__(layer, "finish", torch.compile(finish, dynamic=True, backend=backend, options=options))
     return twin.eval()
 
 

@@ -48,8 +48,8 @@ def by_text(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: 
     mixed = torch.zeros_like(query)
     for start, end in pairwise(ends):
         if end > start:
-            text = (each[start:end].transpose(0, 1)[None] for each in (query, key, value))
-            mixed[start:end] = functional.scaled_dot_product_attention(*text)[0].transpose(0, 1)
+            q, k, v = (each[start:end].transpose(0, 1)[None] for each in (query, key, value))
+            mixed[start:end] = functional.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
     return mixed
 
 
@@ -82,8 +82,10 @@ def measure_error(kernel: Kernel, device: torch.device, dtype: torch.dtype, head
     ends = torch.tensor([0, *_LENGTHS], dtype=torch.int32).cumsum(0, dtype=torch.int32)
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(int(ends[-1]), 3, heads, width // heads, generator=generator)
-    right = by_text(*qkv.unbind(1), ends, max(_LENGTHS))
-    found = kernel(*qkv.to(device, dtype).unbind(1), ends.to(device), 2 * max(_LENGTHS)).float().cpu()
+    q, k, v = qkv.unbind(1)
+    right = by_text(q, k, v, ends, max(_LENGTHS))
+    q, k, v = qkv.to(device, dtype).unbind(1)
+    found = kernel(q, k, v, ends.to(device), 2 * max(_LENGTHS)).float().cpu()
     off = float((found - right).norm() / right.norm())
     return off if math.isfinite(off) else math.inf
 
