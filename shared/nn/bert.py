@@ -4,7 +4,7 @@ The reference is transformers' `BertModel`; the differences are speed alone: the
 come from one matrix product. Attention needs whole texts, so neighbours of equal length are attended together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -115,15 +115,17 @@ class _Layer(nn.Module):
         self.narrow = nn.Linear(shape.inner, shape.width)
         self.narrow_norm = nn.LayerNorm(shape.width, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
+        self.finish: Callable[[_Layer, Tensor, Tensor], Tensor] = finish  # or what it was compiled to
 
     def forward(self, hidden: Tensor, spans: "_Spans") -> Tensor:
-        return self.finish(hidden, spans.attend(self.qkv(hidden), self.heads))
+        return self.finish(self, hidden, spans.attend(self.qkv(hidden), self.heads))
 
-    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        """All that a token needs no other one for."""
-        hidden = self.mix_norm(hidden + self.dropout(self.mix(attended)))
-        inner = functional.gelu(self.widen(hidden), approximate=self.approximate)
-        return self.narrow_norm(hidden + self.dropout(self.narrow(inner)))  # type: ignore[no-any-return]
+
+def finish(layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:
+    """All of a layer that a token needs no other one for."""
+    hidden = layer.mix_norm(hidden + layer.dropout(layer.mix(attended)))
+    inner = functional.gelu(layer.widen(hidden), approximate=layer.approximate)
+    return layer.narrow_norm(hidden + layer.dropout(layer.narrow(inner)))  # type: ignore[no-any-return]
 
 
 class _Spans:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shared.nn.bert import Bert
+from shared.nn.bert import Bert, finish
 
 # Passes are made on all cores or on half of them; without this, code is written for as many as there were when it was.
 _OPTIONS = {"cpp.dynamic_threads": True}
@@ -23,10 +23,10 @@ def compile_layers(network: nn.Module, backend: str | Callable[..., Any] = "indu
     shared = {id(each): each for each in (*network.parameters(), *_list_tensors(network))}
     twin = copy.deepcopy(network, shared)
     assert isinstance(twin.body, Bert)
+    options: Any = _OPTIONS if backend == "inductor" else None
+    compiled = torch.compile(finish, dynamic=True, backend=backend, options=options)
     for layer in twin.body.layers:
-        finish: Any = layer.finish
-        options: Any = _OPTIONS if backend == "inductor" else None
-        object.__setattr__(layer, "finish", torch.compile(finish, dynamic=True, backend=backend, options=options))
+        object.__setattr__(layer, "finish", compiled)  # which refers to no layer: models that leave must hold no cycles
     return twin.eval()
 
 

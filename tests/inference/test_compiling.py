@@ -1,6 +1,8 @@
 """Compiled layers: the same answers, one compilation for all layers and lengths, and none where it does not work."""
 
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 
 from services.inference import precision
 from services.inference.precision import Networks
-from shared.nn.bert import Bert
+from shared.nn.bert import Bert, finish
 from shared.nn.compiling import compile_layers
 from shared.nn.encoder import Pooled
 from shared.nn.precision import lower
@@ -46,11 +48,25 @@ def test_a_twin_shares_its_weights() -> None:
     network = tiny()
     twin = compile_layers(network, "eager")
     assert [id(each) for each in twin.parameters()] == [id(each) for each in network.parameters()]
-    assert isinstance(network.body, Bert)
-    assert "finish" not in vars(network.body.layers[0])
-    lowered = lower(network, "bf16")
-    assert isinstance(lowered, Pooled)
-    assert lowered.body.layers[0].finish.__self__ is lowered.body.layers[0]  # type: ignore[union-attr,index]
+    for each in (network, lower(network, "bf16")):
+        assert isinstance(each, Pooled)
+        assert isinstance(each.body, Bert)
+        assert [vars(layer)["finish"] for layer in each.body.layers] == [finish, finish]
+
+
+def test_one_that_is_replaced_leaves_no_cycle() -> None:
+    """So that it leaves memory without a collection, also where what was live at the start is never collected."""
+    gc.collect()
+    gc.disable()
+    try:
+        network = tiny()
+        twin = compile_layers(network, "eager")
+        twin(pack(texts(5)))
+        left = weakref.ref(twin.body)
+        del network, twin
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_where_it_does_not_work_the_network_runs_as_it_is(

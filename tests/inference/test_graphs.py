@@ -1,7 +1,9 @@
 """Recorded passes, with a recorder that is none: whatever is asked for, the answers are those of passes launched as usual."""
 
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -173,3 +175,18 @@ def test_the_first_tokens_vector_is_found() -> None:
     found = made.run(batch, [[0, 1, 2]], lambda pooled: pooled[0].reshape(-1))
     right = tiny(pooling="cls")(pack(batch))
     np.testing.assert_allclose(found.reshape(3, -1), right.numpy(), atol=2e-5, rtol=1e-3)
+
+
+def test_what_is_replaced_leaves_no_cycle() -> None:
+    """Its recordings leave memory with it, without a collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        made = open_forward(body := network(), CPU, tape := Tape(), tape)
+        made.run([Tokens(np.arange(4, 9))], [[0]], lambda pooled: pooled[0].reshape(-1))
+        left = weakref.ref(body), weakref.ref(made)
+        tape.outputs.clear()
+        del body, made
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
