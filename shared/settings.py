@@ -31,6 +31,8 @@ class Settings(BaseSettings):
 
     # in which text encoders are served; auto: for each model the fastest here of those within its accuracy budget
     precision: Literal["auto", "fp32", "bf16", "int8"] = "fp32"
+    compile: bool = False  # their layers by torch.compile, which needs a C++ compiler (on a GPU, Triton)
+    graphs: bool = True  # on a GPU, their small passes are recorded as CUDA graphs when they are loaded
 
     batch_events: int = Field(default=256, ge=1, le=1024)  # events a stream worker settles at once
     batch_within: float = Field(default=0.02, gt=0, le=5)  # seconds it waits for them to gather

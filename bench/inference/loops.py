@@ -20,7 +20,7 @@ from bench.bare import Bare
 from bench.inference.child import Job, work
 from services.inference.engine import Call, Engine
 from services.inference.lifecycle import warm
-from services.inference.load import Loader
+from services.inference.load import open_loader
 from services.inference.served import Served
 from services.inference.threads import run_apart
 from shared import bundle
@@ -59,7 +59,7 @@ async def _open(models: Path, version: str) -> Served:
     engine = Engine()
     engine.start()  # its thread ends with this process
     digest = bundle.sha256(models / "intent" / version / bundle.MANIFEST)
-    loader = Loader(models, engine, Settings().precision)
+    loader = open_loader(Settings(models=models), engine)
     served = await run_apart(loader.load, "intent", version, digest)
     await warm(served)
     return served

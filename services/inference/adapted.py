@@ -25,8 +25,13 @@ def run_together(units: Sequence[Unit], run: Callable[[Sequence[Unit]], list[R]]
     return [found[row] for row in range(len(units))]
 
 
+def list_adapters(units: Sequence[Unit]) -> list[Adapter | None]:
+    """Each row's; empty where none has one."""
+    adapters = [unit.payload[1].adapter for unit in units]
+    return [] if all(each is None for each in adapters) else adapters
+
+
 def pack_units(units: Sequence[Unit]) -> Packed:
     """Their tokens, with each row's adapter."""
-    packed = pack([unit.payload[0] for unit in units])
-    adapters = [unit.payload[1].adapter for unit in units]
-    return packed if all(each is None for each in adapters) else adapt(packed, adapters)
+    packed, adapters = pack([unit.payload[0] for unit in units]), list_adapters(units)
+    return adapt(packed, adapters) if adapters else packed

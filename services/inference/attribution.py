@@ -69,7 +69,8 @@ class AttributingDevice:
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[Attributed]:
         """For each unit (payload: its tokens, its reader, its branch and the head that is explained)."""
-        return run_together(units, self._run)
+        with self._encoder.turn():
+            return run_together(units, self._run)
 
     def _run(self, units: Sequence[Unit]) -> list[Attributed]:
         network = self._encoder.network
@@ -97,7 +98,7 @@ class AttributingDevice:
         return tokens, reader, branch, head
 
     def padding(self, units: Sequence[Unit]) -> int:
-        return self._encoder.padding(units)
+        return self._encoder.padding_apart(units)
 
 
 _NOTHING = np.zeros(0, np.float32)

@@ -3,6 +3,9 @@
 Cores that share a pass wait for each other fifty times in it, and for each other's disturbances. So two passes side by side, each on half
 of the cores, get more done than one after the other on all of them; but a pass that is alone ends sooner on all. Only the first thread
 ever has helpers: OpenMP keeps a team for every thread that had some, and lets none spin where teams outnumber the cores (`threads`).
+
+A GPU makes one pass after another, and the host's part of each takes time too. So there one thread waits for what the device computes, and
+the other prepares the next pass, if enough waits for one: what is taken early cannot grow any more.
 """
 
 import threading
@@ -22,6 +25,7 @@ class Crew:
         waits: Callable[[], bool],
         compute: Callable[[Batch, int], Callable[[], object]],
         die: Callable[[BaseException], None],
+        ample: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
@@ -29,13 +33,15 @@ class Crew:
             waits: whether anything does; called under the lock.
             compute: makes the pass, on so many cores (0: as many as it likes), and returns what tells of it.
             die: told what ended a thread that was to go on.
+            ample: whether enough waits for a pass to be taken before the device is free; called under the lock.
         """
         self.lock = threading.RLock()
-        self._take, self._waits, self._compute, self._die = take, waits, compute, die
+        self._take, self._waits, self._compute, self._die, self._ample = take, waits, compute, die, ample
         self._threads: list[threading.Thread] = []
         self._calls: list[threading.Condition] = []
         self._idle: set[int] = set()
         self.cores = 0  # that passes share; 0: unknown, or too few
+        self._overlaps = False  # one pass is prepared while another is computed
         self._alone = False  # a pass is on all cores: until it ends, no other begins
         self._stopping = False
 
@@ -56,9 +62,18 @@ class Crew:
             while self.size < SIZE:
                 self._add()
 
+    def overlap(self) -> None:
+        """From now on, one pass is prepared while another is computed."""
+        with self.lock:
+            if self._overlaps or self._stopping:
+                return
+            self._overlaps = True
+            while self.size < SIZE:
+                self._add()
+
     def wake(self) -> None:
         """Something waits. Under the lock."""
-        if self._idle and not self._alone:
+        if self._idle and not self._alone and (not self._overlaps or self._is_time()):
             self._calls[min(self._idle)].notify()
 
     def stop(self) -> None:
@@ -101,10 +116,12 @@ class Crew:
         with self.lock:
             self._idle.add(number)
             while not (self._stopping and number):
-                batch = self._take(len(self._idle)) if self._is_next(number) else None
+                free = 1 if self._overlaps else len(self._idle)
+                batch = self._take(free) if self._is_next(number) else None
                 if batch is not None:
                     self._idle.discard(number)
-                    self._alone = not number and len(self._idle) == self.size - 1 and not self._waits()
+                    alone = not number and len(self._idle) == self.size - 1 and not self._waits()
+                    self._alone = alone and not self._overlaps
                     self.wake()
                     return batch, self.cores if self._alone else self.cores // self.size
                 if self._stopping and not self._alone:
@@ -114,4 +131,10 @@ class Crew:
             return None
 
     def _is_next(self, number: int) -> bool:
+        if self._overlaps:
+            return self._is_time()
         return not self._alone and (number == 0 or 0 not in self._idle)
+
+    def _is_time(self) -> bool:
+        """Whether a pass is to be taken: the device is free, or enough waits."""
+        return len(self._idle) == self.size or self._stopping or self._ample()

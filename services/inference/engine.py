@@ -15,6 +15,7 @@ from services.inference.crew import Crew
 from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
 from services.inference.threads import use_cores
+from services.inference.timeline import Timeline
 from services.inference.units import DEFAULT_PRIORITY, Batch, Lane, Unit
 
 
@@ -45,7 +46,10 @@ class Engine:
     def __init__(self, admission: Admission | None = None) -> None:
         self.admission = admission or Admission()
         self._scheduler = Scheduler(self.admission.weights)
-        self._crew = Crew(self._take, lambda: self._scheduler.waiting > 0, self._serve, self._die)
+        self._crew = Crew(
+            self._take, lambda: self._scheduler.waiting > 0, self._serve, self._die, self._scheduler.is_ample
+        )
+        self._timeline: Timeline | None = None  # of a device that makes one pass after another
         self._lock = self._crew.lock  # guards the scheduler
         self._loop: asyncio.AbstractEventLoop
         self.fault: asyncio.Future[None]  # ends, with what ended it, should a device thread die
@@ -61,6 +65,12 @@ class Engine:
         self._crew.share(cores)
         with self._lock:
             self._scheduler.sides = self._crew.size
+
+    def overlap(self) -> None:
+        """Passes are made one after another, and each is prepared while the one before is computed."""
+        with self._lock:
+            self._timeline = self._timeline or Timeline()
+        self._crew.overlap()
 
     async def stop(self) -> None:
         """Whoever listened is let go of: the thread that waited here may hold the engine for longer, and with it would hold every model."""
@@ -120,10 +130,13 @@ class Engine:
         Callers leave on the event loop, which drops their rows a turn later: what was taken meanwhile would be learned from as if it had
         been computed, in no time at all.
         """
-        batch = self._scheduler.take(time.monotonic(), free)
+        now = time.monotonic()
+        batch = self._scheduler.take(self._timeline.free(now) if self._timeline else now, free)
         if batch is None:
             return None
-        return replace(batch, units=[unit for unit in batch.units if not unit.owner.done.done()])
+        if self._timeline:
+            self._timeline.begin(now, self._scheduler.expect(batch))
+        return replace(batch, units=[unit for unit in batch.units if not unit.owner.done.done()], taken=now)
 
     def _serve(self, batch: Batch, cores: int) -> Callable[[], object]:
         """One pass, on a device thread; what is returned tells the event loop."""
@@ -132,13 +145,23 @@ class Engine:
             batch = replace(batch, share=cores / self._crew.cores)
         started = time.monotonic()
         verdict = run(batch, started)
-        seconds = time.monotonic() - started
+        ended = time.monotonic()
         with self._lock:
+            seconds = self._measure(batch, started, ended)
             if verdict is not None:
                 self._hear(verdict, batch.lane, seconds)
             elif batch.units:  # one that failed tells nothing of how long a pass takes
                 self._scheduler.learn(batch.lane, batch.cost, seconds)
         return partial(self._loop.call_soon_threadsafe, self._deliver, batch, verdict or Verdict(), seconds)
+
+    def _measure(self, batch: Batch, started: float, ended: float) -> float:
+        """Seconds for which it had the device; under the lock."""
+        if self._timeline is None:
+            return ended - started
+        if not batch.units:
+            self._timeline.drop(batch.taken)
+            return 0.0
+        return self._timeline.end(batch.taken, ended)
 
     def _hear(self, verdict: Verdict, lane: Lane, seconds: float) -> None:
         """Of a pass that failed; under the lock."""

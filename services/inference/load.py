@@ -15,20 +15,29 @@ from services.inference.threads import use_cores
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision, Route
 from shared.heads import misfit
+from shared.settings import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: only where a model needs it
     import torch
 
+    from services.inference.launcher import Cuda, Launcher
     from services.inference.text import Branch, EncoderDevice, SharedEncoder
+
+
+def open_loader(settings: Settings, engine: Engine) -> "Loader":
+    return Loader(settings.models, engine, settings.precision, compiled=settings.compile, graphs=settings.graphs)
 
 
 class Loader:
     """Loads models of one store for one engine. `load` is called from one thread at a time, never from the event loop's."""
 
-    def __init__(self, store: Path, engine: Engine, precision: str = "auto") -> None:
-        """precision: as in `Settings`."""
+    def __init__(
+        self, store: Path, engine: Engine, precision: str = "auto", *, compiled: bool = False, graphs: bool = True
+    ) -> None:
+        """precision, compiled, graphs: as in `Settings`."""
         self._store, self._engine, self._precision = store, engine, precision
-        self._on_gpu = False
+        self._compiled, self._graphs = compiled, graphs
+        self._gpu: Cuda | None = None
         self._tokenising = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "tokenise")
         self._shared: WeakValueDictionary[str, SharedEncoder] = WeakValueDictionary()
         self._encoders: WeakValueDictionary[tuple[str, str], EncoderDevice] = WeakValueDictionary()
@@ -56,7 +65,7 @@ class Loader:
     def release(self) -> None:
         """Gives back what models that are no longer held took: on a GPU, to the driver, where others can have it."""
         gc.collect()
-        if self._on_gpu:  # else nobody may have imported torch, or somebody is about to
+        if self._gpu:  # else nobody may have imported torch, or somebody is about to
             import torch
 
             torch.cuda.empty_cache()
@@ -111,9 +120,10 @@ class Loader:
         from services.inference.text import SharedEncoder
         from shared.nn.encoder import load_network, load_tokenizer
 
-        device = self._find_device()
-        networks = Networks(load_network(folder, spec), device, spec.name)
-        return SharedEncoder(networks, load_tokenizer(folder, spec), spec.width, device)
+        device, launcher = self._find_device()
+        networks = Networks(load_network(folder, spec), device, spec.name, compiled=self._compiled)
+        tokenizer = load_tokenizer(folder, spec)
+        return SharedEncoder(networks, tokenizer, spec.width, device, launcher, self._gpu if self._graphs else None)
 
     def _build_image(self, folder: Path, spec: Bundle, identity: Identity) -> Loaded:
         from safetensors.torch import load_file
@@ -124,17 +134,23 @@ class Loader:
         assert spec.image is not None  # the bundle's own validation
         network = build(spec)
         network.load_state_dict(load_file(folder / spec.weights))
-        device = ImageDevice(network.eval(), spec.image, spec.temperature, _kinds(spec), self._find_device())
-        return ImageModel(identity, device, self._engine)
+        device, launcher = self._find_device()
+        images = ImageDevice(network.eval(), spec.image, spec.temperature, _kinds(spec), device, launcher)
+        return ImageModel(identity, images, self._engine)
 
-    def _find_device(self) -> "torch.device":
+    def _find_device(self) -> "tuple[torch.device, Launcher]":
         import torch
 
-        self._on_gpu = torch.cuda.is_available()
-        if not self._on_gpu:  # a GPU takes one pass after another; on a CPU they share the cores
-            self._engine.share(torch.get_num_threads())
+        from services.inference.launcher import Cuda, Host
+
+        if not torch.cuda.is_available():
+            self._engine.share(torch.get_num_threads())  # passes share the cores
             use_cores(1)  # loading leaves the others to passes
-        return torch.device("cuda" if self._on_gpu else "cpu")
+            return torch.device("cpu"), Host()
+        if self._gpu is None:
+            self._gpu = Cuda(torch.device("cuda"))
+            self._engine.overlap()  # a GPU takes one pass after another
+        return torch.device("cuda"), self._gpu
 
 
 def _kinds(spec: Bundle) -> dict[str, HeadKind]:

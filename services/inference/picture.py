@@ -1,5 +1,6 @@
 """Image classifiers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from services.inference.blame import FAULT
 from services.inference.engine import Call, Engine, Work
+from services.inference.launcher import Launcher
 from services.inference.refusal import invalid
 from services.inference.served import Answer, Identity, collect, finite
 from services.inference.tensors import Tensor, TensorSpec
@@ -34,9 +36,11 @@ class ImageDevice:
         temperature: Mapping[str, float],
         kinds: Mapping[str, HeadKind],
         device: torch.device,
+        launcher: Launcher,
     ) -> None:
         self.spec, self.budget = spec, BUDGET[device.type]
         self._network, self._temperature, self._kinds, self._device = network.to(device), temperature, kinds, device
+        self._launcher = launcher
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
@@ -44,13 +48,24 @@ class ImageDevice:
         rows_of: dict[tuple[int, ...], list[int]] = {}
         for row, unit in enumerate(units):
             rows_of.setdefault(unit.payload.shape, []).append(row)
-        inputs = torch.empty(len(units), 1, self.spec.size, self.spec.size, device=self._device)
-        for rows in rows_of.values():
-            images = torch.from_numpy(np.stack([units[row].payload for row in rows])).to(self._device)
-            inputs[rows] = prepare(images, self.spec)
-        logits = self._network(inputs)
-        heads = [calibrate(each, self._temperature.get(head, 1.0), self._kinds[head]) for head, each in logits.items()]
-        return list(finite(torch.cat(heads, 1).cpu().numpy()))
+        stacks = [self._stack([units[row].payload for row in rows]) for rows in rows_of.values()]
+        with self._launcher.turn():
+            inputs = [prepare(stack.to(self._device, non_blocking=True), self.spec) for stack in stacks]
+            logits = self._network(torch.cat(inputs) if len(inputs) > 1 else inputs[0])
+            heads = [
+                calibrate(each, self._temperature.get(head, 1.0), self._kinds[head]) for head, each in logits.items()
+            ]
+            wait = self._launcher.fetch(torch.cat(heads, 1))
+        vectors = finite(wait().numpy())
+        places = np.argsort(np.concatenate(list(rows_of.values())))
+        return list(vectors[places])
+
+    def _stack(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Bytes all the way: the device makes numbers of them, a quarter as much is sent."""
+        shape = len(images), *images[0].shape
+        stack = self._launcher.host(math.prod(shape), torch.uint8).view(shape)
+        np.stack(images, out=stack.numpy())
+        return stack
 
     def proven(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self.sample

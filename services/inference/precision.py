@@ -13,9 +13,11 @@ from torch import nn
 
 from shared.bundle import PrecisionName
 from shared.nn.bert import Bert
+from shared.nn.compiling import compile_layers
 from shared.nn.encoder import Pooled
 from shared.nn.precision import can_lower, list_precisions, lower
 from shared.nn.tokens import Packed, Tokens, pack
+from shared.nn.varlen import find_kernel
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,8 @@ FAR = 0.25  # of a vector's length: kernels whose result is further from fp32 th
 class Networks:
     """One encoder in the precisions of this machine. Used by one thread at a time: the one that loads models."""
 
-    def __init__(self, network: nn.Module, device: torch.device, name: str = "") -> None:
-        self.name, self._device = name, device
+    def __init__(self, network: nn.Module, device: torch.device, name: str = "", *, compiled: bool = False) -> None:
+        self.name, self._device, self._compiled = name, device, compiled
         self._exact = network.to(device)
         self._offered = list_precisions(device) if can_lower(network) else ("fp32",)
         self.speed: dict[PrecisionName, float] = {}  # times as fast as fp32; 0: unusable here
@@ -52,7 +54,24 @@ class Networks:
         return choose(names, self.speed)
 
     def get(self, precision: PrecisionName) -> nn.Module:
-        return lower(self._exact, precision)
+        network = lower(self._exact, precision)
+        body = getattr(network, "body", None)
+        if isinstance(body, Bert):
+            body.kernel = find_kernel(self._device, body.dtype, body.shape.heads, body.shape.width)
+        return self._compile(network) if self._compiled and isinstance(body, Bert) else network
+
+    def _compile(self, network: nn.Module) -> nn.Module:
+        twin, packed = compile_layers(network), sample(network).to(self._device)
+        try:
+            with torch.inference_mode():
+                off = measure_distance(twin(packed), network(packed))
+        except RuntimeError as error:
+            log.warning("encoder %s cannot be compiled here and runs as it is: %s", self.name, str(error).strip())
+            return network
+        if off <= FAR:
+            return twin
+        log.warning("encoder %s runs as it is: compiled, its vectors are off by %.2f", self.name, off)
+        return network
 
     def _find(self, wanted: str) -> PrecisionName:
         for name in self._offered:
@@ -106,5 +125,10 @@ def compare(networks: Mapping[PrecisionName, nn.Module], packed: Packed) -> dict
             network(packed).cpu()
             best[name] = min(best[name], time.perf_counter() - began)
     exact = vectors["fp32"]
-    far = {name: float(((each - exact).norm(dim=1) / exact.norm(dim=1)).max()) for name, each in vectors.items()}
+    far = {name: measure_distance(each, exact) for name, each in vectors.items()}
     return {name: best["fp32"] / best[name] if name == "fp32" or far[name] <= FAR else 0.0 for name in networks}
+
+
+def measure_distance(found: torch.Tensor, right: torch.Tensor) -> float:
+    """The furthest of some vectors [n, width] from what they should be, over the length of that."""
+    return float(((found - right).norm(dim=1) / right.norm(dim=1)).max())

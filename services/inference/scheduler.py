@@ -108,6 +108,15 @@ class Scheduler:
         """Seconds until all waiting rows are computed; a guess while nothing is known."""
         return sum(self._seconds(level.cost) for level in self._levels.values()) / self.sides
 
+    def expect(self, batch: Batch) -> float:
+        """Seconds that a pass takes at most, as far as can be told; 0 while nothing is known."""
+        return self._pace(batch.lane).seconds(batch.cost)
+
+    def is_ample(self) -> bool:
+        """Whether a pass that began now would use the device well, and nothing is lost by taking it before the device is free."""
+        costs = sum((level.cost for level in self._levels.values()), Counter[Lane]())
+        return any(cost >= self._pace(lane).shared() for lane, cost in costs.items())
+
     def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
         """For rows of one request that are not yet added: (seconds that certainly go before them, seconds that they take), at the least.
 

@@ -17,7 +17,7 @@ from services.inference.fronts.fronted import fronted
 from services.inference.fronts.port import count_fronts
 from services.inference.lifecycle import Lifecycle
 from services.inference.listening import announce, listening, open_admission, open_health
-from services.inference.load import Loader
+from services.inference.load import open_loader
 from services.inference.registry import Registry
 from services.inference.servicer import Servicer
 from shared.bundle import SPEC
@@ -52,7 +52,7 @@ async def serve(settings: Settings) -> None:
                     log.info("serving %s", ", ".join(registry.live()))
 
             following = asyncio.ensure_future(
-                _follow(settings, Lifecycle(registry, Loader(settings.models, engine, settings.precision), tell))
+                _follow(settings, Lifecycle(registry, open_loader(settings, engine), tell))
             )
             told: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
             ends: tuple[asyncio.Future[None], ...] = (following, engine.fault)

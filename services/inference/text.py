@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from services.inference import attribution
-from services.inference.adapted import pack_units, run_together
+from services.inference.adapted import list_adapters, run_together
 from services.inference.attribution import ATTRIBUTION, Attributed, AttributingDevice, Reader
 from services.inference.blame import FAULT
 from services.inference.embedding import EMBEDDING, Embedding, describe_embedding
 from services.inference.engine import Call, Engine, Work
+from services.inference.forward import Plain, open_forward
+from services.inference.launcher import Launcher, Recorder
 from services.inference.passes import Ticket
 from services.inference.precision import Networks
 from services.inference.sentences import INPUTS, Sentences, read_sentences
@@ -44,6 +47,8 @@ class SharedEncoder:
     tokenizer: Tokenizer
     width: int
     device: torch.device
+    launcher: Launcher
+    recorder: Recorder | None = None  # None: passes are not recorded
 
 
 class EncoderDevice:
@@ -54,6 +59,10 @@ class EncoderDevice:
         self.tokenizer, self.width, self.device = shared.tokenizer, shared.width, shared.device
         self.budget = BUDGET[shared.device.type]
         self.network = shared.networks.get(precision)
+        self._forward = open_forward(
+            self.network, shared.device, shared.launcher, shared.recorder, shared.networks.name
+        )
+        self._plain = Plain(self.network, shared.device, shared.launcher)  # for passes in which a row has an adapter
         (self._proven,) = shared.tokenizer.encode([WARM])
         self._pads = bool(getattr(self.network, "pads", False))
 
@@ -63,22 +72,44 @@ class EncoderDevice:
         return run_together(units, self._run)
 
     def _run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
-        pooled = self.network(pack_units(units).to(self.device))
-        results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
         rows_of: dict[Reader, list[int]] = {}
         for row, unit in enumerate(units):
             rows_of.setdefault(unit.payload[1], []).append(row)
-        for reader, rows in rows_of.items():
-            vectors = reader.classify(pooled if len(rows) == len(units) else pooled[rows]).cpu().numpy()
-            for row, vector in zip(rows, finite(vectors), strict=True):
-                results[row] = vector
+        widths: list[int] = []
+
+        def read(pooled: Sequence[torch.Tensor]) -> torch.Tensor:
+            answers = [reader.classify(each) for reader, each in zip(rows_of, pooled, strict=True)]
+            widths.extend(each.shape[1] for each in answers)
+            return torch.cat([each.reshape(-1) for each in answers]) if len(answers) > 1 else answers[0].reshape(-1)
+
+        batch, groups = [unit.payload[0] for unit in units], list(rows_of.values())
+        if adapters := list_adapters(units):
+            values = finite(self._plain.run(batch, groups, read, adapters))
+        else:
+            values = finite(self._forward.run(batch, groups, read))
+        results: list[NDArray[np.float32]] = [_NOTHING] * len(units)
+        start = 0
+        for rows, width in zip(rows_of.values(), widths, strict=True):
+            for row in rows:
+                results[row] = values[start : start + width]
+                start += width
         return results
+
+    def turn(self) -> AbstractContextManager[None]:
+        """To be held while anything else is computed with the network."""
+        return self.shared.launcher.turn()
 
     def proven(self, payload: tuple[Tokens, Reader]) -> tuple[Tokens, Reader]:
         return self._proven, payload[1]
 
     def padding(self, units: Sequence[Unit]) -> int:
-        """Tokens: none where texts are packed, but architectures that are not our own pad to the longest."""
+        """Tokens: none where texts are packed; but foreign architectures pad to the longest, and recorded passes are filled to a shape."""
+        if self._pads or list_adapters(units):
+            return self.padding_apart(units)
+        return self._forward.padding([unit.cost for unit in units])
+
+    def padding_apart(self, units: Sequence[Unit]) -> int:
+        """The same of a pass that was not made by `run`."""
         return _pad(units) if self._pads else 0
 
 

@@ -44,13 +44,14 @@ class Unit:
 class Batch:
     """Units of one lane, cheapest first, and those that are not computed because they would come too late.
 
-    share: of the device, that their pass has.
+    share: of the device, that their pass has. taken: when, by the engine's clock.
     """
 
     lane: Lane
     units: list[Unit]
     shed: list[Unit]
     share: float = 1.0
+    taken: float = 0.0
 
     @property
     def cost(self) -> int:

@@ -10,7 +10,7 @@ and adds to what it gave; in bf16 x, a, b and y are bfloat16, and products are s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def adapt(packed: Packed, adapters: Sequence[Adapter | None]) -> Packed:
     """The same texts, each with its adapter. The fewer times these change from a text to the next, the less a pass costs."""
     texts = zip(adapters, packed.lengths, strict=True)
     runs = tuple((sum(length for _, length in same), each) for each, same in groupby(texts, lambda text: text[0]))
-    return Packed(packed.ids, packed.types, packed.lengths, runs)
+    return replace(packed, adapted=runs)
 
 
 def add(runs: Sequence[Run], place: Place, x: Tensor, y: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ The reference is transformers' `BertModel`; the differences are speed alone: the
 come from one matrix product. Attention needs whole texts, so neighbours of equal length are attended together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from shared.bundle import AdaptedName
 from shared.nn.adapter import Run, add
-from shared.nn.tokens import Packed, pad
+from shared.nn.tokens import Packed, locate, pad
+from shared.nn.varlen import Kernel, attend
 
 FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -82,6 +83,7 @@ class Bert(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
         # How attention is grouped. On a GPU many small launches cost more than padding does; on a CPU it is the other way round.
         self.padded_attention: bool | None = None  # None: as suits the device
+        self.kernel: Kernel | None = None  # with one, attention is neither grouped nor padded
         self.dtype = torch.float32  # of the layers, and of what passes between them
         self.layers = nn.ModuleList(_Layer(shape, number) for number in range(shape.layers))
 
@@ -92,7 +94,7 @@ class Bert(nn.Module):
 
     def forward(self, packed: Packed) -> Tensor:
         padded = self.padded_attention if self.padded_attention is not None else packed.ids.device.type != "cpu"
-        spans = _Spans(packed, padded)
+        spans = _Spans(packed, padded, self.kernel)
         hidden = self.words(packed.ids) + self.positions(spans.positions + self.shape.first_position)
         hidden = hidden + (self.types(packed.types) if self.shape.types > 1 else self.types.weight[0])
         hidden = self.dropout(self.norm(hidden)).to(self.dtype)
@@ -120,29 +122,42 @@ class _Layer(nn.Module):
         self.narrow = nn.Linear(shape.inner, shape.width)
         self.narrow_norm = nn.LayerNorm(shape.width, shape.epsilon)
         self.dropout = nn.Dropout(shape.dropout)
+        self.finish: Callable[[_Layer, Tensor, Tensor], Tensor] = finish  # or what it was compiled to
 
     def forward(self, hidden: Tensor, spans: "_Spans", adapted: Sequence[Run] = ()) -> Tensor:
-        def linear(name: AdaptedName, x: Tensor) -> Tensor:
-            y: Tensor = getattr(self, name)(x)
-            return add(adapted, (self.number, name), x, y) if adapted else y
+        attended = spans.attend(self.apply_linear("qkv", hidden, adapted), self.heads)
+        return finish(self, hidden, attended, adapted) if adapted else self.finish(self, hidden, attended)
 
-        mixed = linear("mix", spans.attend(linear("qkv", hidden), self.heads))
-        hidden = self.mix_norm(hidden + self.dropout(mixed))
-        inner = functional.gelu(linear("widen", hidden), approximate=self.approximate)
-        return self.narrow_norm(hidden + self.dropout(linear("narrow", inner)))  # type: ignore[no-any-return]
+    def apply_linear(self, name: AdaptedName, x: Tensor, adapted: Sequence[Run]) -> Tensor:
+        y: Tensor = getattr(self, name)(x)
+        return add(adapted, (self.number, name), x, y) if adapted else y
+
+
+def finish(layer: _Layer, hidden: Tensor, attended: Tensor, adapted: Sequence[Run] = ()) -> Tensor:
+    """All of a layer that a token needs no other one for."""
+    hidden = layer.mix_norm(hidden + layer.dropout(layer.apply_linear("mix", attended, adapted)))
+    inner = functional.gelu(layer.apply_linear("widen", hidden, adapted), approximate=layer.approximate)
+    return layer.narrow_norm(hidden + layer.dropout(layer.apply_linear("narrow", inner, adapted)))  # type: ignore[no-any-return]
 
 
 class _Spans:
     """Where each text lies in a packed batch."""
 
-    def __init__(self, packed: Packed, padded: bool) -> None:
+    def __init__(self, packed: Packed, padded: bool, kernel: Kernel | None = None) -> None:
         device = packed.ids.device
+        self.kernel = kernel
+        if kernel is not None:
+            self.places = locate(packed)
+            self.positions = self.places.positions
+            return
         self.groups = tuple((length, sum(1 for _ in same)) for length, same in groupby(packed.lengths))
         self.positions = torch.cat([torch.arange(length).repeat(rows) for length, rows in self.groups]).to(device)
         self.mask = pad(packed, 0)[2] if padded else None
 
     def attend(self, qkv: Tensor, heads: int) -> Tensor:
         """[tokens, 3 * width] to [tokens, width]; each text attends to itself."""
+        if self.kernel is not None:
+            return attend(qkv, heads, self.places, self.kernel)
         if self.mask is None:
             return torch.cat(list(self._by_length(qkv, heads)))
         padded = qkv.new_zeros(*self.mask.shape, qkv.shape[1])

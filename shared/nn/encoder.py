@@ -42,15 +42,20 @@ class Pooled(nn.Module):
 
     def pool(self, hidden: Tensor, packed: Packed) -> Tensor:
         """[tokens, width of the body] to [texts, width]."""
-        lengths = torch.tensor(packed.lengths, device=hidden.device)
+        places = packed.places
+        lengths = torch.tensor(packed.lengths, device=hidden.device) if places is None else places.lengths
         if self.pooling == "cls":
-            return hidden[lengths.cumsum(0) - lengths]
-        mean = torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+            return hidden[lengths.cumsum(0) - lengths if places is None else places.starts]
+        # Places were made by us; to look at them would stop the host until the device has come this far.
+        unsafe = places is not None
+        mean = torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0, unsafe=unsafe)
         if self.target is None:
             return mean
         marks = (packed.ids == self.target).to(hidden.dtype)[:, None]
-        count = torch.segment_reduce(marks, "sum", lengths=lengths, axis=0)
-        marked = torch.segment_reduce(hidden * marks, "sum", lengths=lengths, axis=0) / count.clamp(min=1)
+        count = torch.segment_reduce(marks, "sum", lengths=lengths, axis=0, unsafe=unsafe)
+        marked = torch.segment_reduce(hidden * marks, "sum", lengths=lengths, axis=0, unsafe=unsafe) / count.clamp(
+            min=1
+        )
         return torch.cat([mean, torch.where(count > 0, marked, mean)], 1)
 
 

@@ -59,20 +59,41 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """A batch of texts, one after another: `ids` and `types` are int64 [sum(lengths)].
+class Places:
+    """Where the texts of a batch lie, told on its device: int32.
 
+    positions: [tokens], of each token in its text. bounds: [texts + 1], where texts begin and end. lengths: [texts].
+    longest: no text is longer.
+    """
+
+    positions: Tensor
+    bounds: Tensor
+    lengths: Tensor
+    longest: int
+
+    @property
+    def starts(self) -> Tensor:
+        """[texts]: each text's first token; of a text without tokens, some token."""
+        return self.bounds[:-1].clamp(max=len(self.positions) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A batch of texts, one after another: `ids` and `types` are integers [sum(lengths)].
+
+    places: what networks that can then ask for instead of `lengths`, which would have to be sent to the device; None: they ask for those.
     adapted: whose adapters its tokens pass through, in their order; empty: none has any.
     """
 
     ids: Tensor
     types: Tensor
     lengths: tuple[int, ...]
+    places: Places | None = None
     adapted: "tuple[Run, ...]" = ()
 
     def to(self, device: torch.device) -> "Packed":
         ids, types = (each.to(device, non_blocking=True) for each in (self.ids, self.types))
-        return Packed(ids, types, self.lengths, self.adapted)
+        return Packed(ids, types, self.lengths, adapted=self.adapted)
 
 
 def pack(batch: Sequence[Tokens]) -> Packed:
@@ -85,6 +106,17 @@ def pack(batch: Sequence[Tokens]) -> Packed:
             types[start : start + len(tokens)] = tokens.types
         start += len(tokens)
     return Packed(torch.from_numpy(ids), torch.from_numpy(types), tuple(len(tokens) for tokens in batch))
+
+
+def locate(packed: Packed) -> Places:
+    """Its places, as it brings them or as its lengths tell."""
+    if packed.places is not None:
+        return packed.places
+    ends = torch.tensor([0, *packed.lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    lengths = ends.diff()
+    positions = torch.arange(int(ends[-1]), dtype=torch.int32) - ends[:-1].repeat_interleave(lengths)
+    device = packed.ids.device
+    return Places(positions.to(device), ends.to(device), lengths.to(device), max(packed.lengths))
 
 
 def pad(packed: Packed, value: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,7 +16,7 @@ from services.inference.engine import Engine
 from services.inference.fronts.fronted import fronted
 from services.inference.lifecycle import Lifecycle
 from services.inference.listening import MAX_MESSAGE_BYTES, announce, listening, open_admission, open_health
-from services.inference.load import Loader
+from services.inference.load import open_loader
 from services.inference.registry import Registry
 from services.inference.serve import Announce
 from services.inference.servicer import Servicer
@@ -100,7 +100,7 @@ async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]
     engine.start()
     try:
         async with _doors(settings, registry, engine) as (address, tell):
-            lifecycle = Lifecycle(registry, Loader(settings.models, engine, settings.precision), tell)
+            lifecycle = Lifecycle(registry, open_loader(settings, engine), tell)
             following = asyncio.ensure_future(lifecycle.follow(ledger.watch()))
             limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
             async with grpc.aio.insecure_channel(address, limits) as channel:
