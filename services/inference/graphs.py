@@ -75,9 +75,9 @@ class Graphs:
 
     def _record(self, sheet: Sheet, pool: object) -> Graph:
         row = torch.zeros(sheet.size, dtype=torch.int32, device=self._device)
-        packed, order = sheet.read(row)
+        network, (packed, order) = self._network, sheet.read(row)
         self._fill(row, sheet, [Tokens(np.zeros(1, np.int64))])
-        return Graph(sheet, row, order, self._recorder.record(lambda: self._network(packed), pool))
+        return Graph(sheet, row, order, self._recorder.record(lambda: network(packed), pool))
 
     def _prove(self, graph: Graph, words: int) -> None:
         """Plays it on other texts than it was recorded with.

@@ -113,9 +113,9 @@ async def test_large_typed_images_are_not_read_on_the_event_loop(
     seen: list[tuple[bool, int]] = []
     read = servicer.read
 
-    def watch(request: oip.ModelInferRequest) -> Any:
+    def watch(request: oip.ModelInferRequest, cut: Any) -> Any:
         seen.append((threading.current_thread() is threading.main_thread(), seeing.engine.admission.bytes))
-        return read(request)
+        return read(request, cut)
 
     monkeypatch.setattr(servicer, "read", watch)
     small, large = (typed(np.zeros((1, side, side), np.uint8)) for side in (16, 300))
