@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from services.inference import heat
 from services.inference.blame import FAULT
 from services.inference.engine import Call, Engine, Work
+from services.inference.heat import HEAT_MAP, HeatDevice
 from services.inference.launcher import Launcher
 from services.inference.refusal import invalid
 from services.inference.served import Answer, Identity, collect, finite
@@ -18,10 +20,18 @@ from services.inference.tensors import Tensor, TensorSpec
 from services.inference.units import Unit
 from shared.bundle import HeadKind, ImageInput
 from shared.nn.heads import calibrate
-from shared.nn.image import prepare
+from shared.nn.image import Classifier, prepare
 
 MAX_SIDE = 4096  # pixels
 BUDGET = {"cpu": 1 << 21, "cuda": 1 << 25}  # pixels a pass
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """stacks: pictures of one size each, uint8 [n, height, width] on the host; order: of each picture, where it is among all of them."""
+
+    stacks: list[torch.Tensor]
+    order: list[int]
 
 
 class ImageDevice:
@@ -31,7 +41,7 @@ class ImageDevice:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Classifier,
         spec: ImageInput,
         temperature: Mapping[str, float],
         kinds: Mapping[str, HeadKind],
@@ -39,33 +49,41 @@ class ImageDevice:
         launcher: Launcher,
     ) -> None:
         self.spec, self.budget = spec, BUDGET[device.type]
-        self._network, self._temperature, self._kinds, self._device = network.to(device), temperature, kinds, device
-        self._launcher = launcher
+        self.network, self._temperature, self.kinds, self._device = network.to(device), temperature, kinds, device
+        self.launcher = launcher
 
     @torch.inference_mode()
     def run(self, units: Sequence[Unit]) -> list[NDArray[np.float32]]:
         """For each unit (payload: uint8 [height, width]), the probabilities of all labels of all heads, one after another."""
-        rows_of: dict[tuple[int, ...], list[int]] = {}
-        for row, unit in enumerate(units):
-            rows_of.setdefault(unit.payload.shape, []).append(row)
-        stacks = [self._stack([units[row].payload for row in rows]) for rows in rows_of.values()]
-        with self._launcher.turn():
-            inputs = [prepare(stack.to(self._device, non_blocking=True), self.spec) for stack in stacks]
-            logits = self._network(torch.cat(inputs) if len(inputs) > 1 else inputs[0])
-            heads = [
-                calibrate(each, self._temperature.get(head, 1.0), self._kinds[head]) for head, each in logits.items()
-            ]
-            wait = self._launcher.fetch(torch.cat(heads, 1))
-        vectors = finite(wait().numpy())
-        places = np.argsort(np.concatenate(list(rows_of.values())))
-        return list(vectors[places])
+        pixels = self.stage([unit.payload for unit in units])
+        with self.launcher.turn():
+            wait = self.launcher.fetch(self.calibrate(self.network(self.read(pixels))))
+        return list(finite(wait().numpy()))
 
-    def _stack(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    def stage(self, images: Sequence[NDArray[np.uint8]]) -> Pixels:
         """Bytes all the way: the device makes numbers of them, a quarter as much is sent."""
-        shape = len(images), *images[0].shape
-        stack = self._launcher.host(math.prod(shape), torch.uint8).view(shape)
-        np.stack(images, out=stack.numpy())
-        return stack
+        rows_of: dict[tuple[int, ...], list[int]] = {}
+        for row, image in enumerate(images):
+            rows_of.setdefault(image.shape, []).append(row)
+        stacks = []
+        for shape, rows in rows_of.items():
+            stack = self.launcher.host(len(rows) * math.prod(shape), torch.uint8).view(len(rows), *shape)
+            np.stack([images[row] for row in rows], out=stack.numpy())
+            stacks.append(stack)
+        return Pixels(stacks, np.argsort(np.concatenate(list(rows_of.values()))).tolist())
+
+    def read(self, pixels: Pixels) -> torch.Tensor:
+        """Pictures of any sizes as the network's input, in the order in which they were staged. Within a turn."""
+        inputs = [prepare(stack.to(self._device, non_blocking=True), self.spec) for stack in pixels.stacks]
+        return torch.cat(inputs)[pixels.order] if len(inputs) > 1 else inputs[0]
+
+    def calibrate(self, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """[n, labels of all heads]: probabilities."""
+        heads = [calibrate(each, self.temperature(head), self.kinds[head]) for head, each in logits.items()]
+        return torch.cat(heads, 1)
+
+    def temperature(self, head: str) -> float:
+        return self._temperature.get(head, 1.0)
 
     def proven(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self.sample
@@ -85,19 +103,25 @@ class ImageModel:
 
     def __init__(self, identity: Identity, device: ImageDevice, engine: Engine) -> None:
         self.name, self.version, self.card = identity.name, identity.version, identity.card
-        self.outputs = identity.outputs()
         self._identity, self._device, self._engine = identity, device, engine
+        self._heat = HeatDevice(device)
+        self.outputs = identity.outputs(*self._heat.outputs)
 
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
         images = cast(NDArray[np.uint8], tensors["image"])
         _, height, width = images.shape
         if max(height, width) > MAX_SIDE:
             raise invalid("IMAGE_TOO_LARGE", "inputs[image]", f"a side has {max(height, width)} pixels of {MAX_SIDE}")
+        head = heat.begin(self._identity, self._heat.grid, rows, call)
         cost = max(height * width, self._device.spec.size**2)
-        ticket = await self._engine.compute([Work(self._device, cost, image) for image in images], call)
-        heads = self._identity.split(collect(ticket, self._identity.width))
-        errors = dict.fromkeys(sorted(ticket.bad), FAULT)
-        return Answer(heads, errors, waited=ticket.waited, computing=ticket.computing)
+        work = [self._heat.ask(cost, image, head) if head else Work(self._device, cost, image) for image in images]
+        ticket = await self._engine.compute(work, call)
+        found = collect(ticket, self._identity.width + (math.prod(self._heat.grid) if head else 0))
+        answer = Answer(self._identity.split(found), dict.fromkeys(sorted(ticket.bad), FAULT))
+        answer.waited, answer.computing = ticket.waited, ticket.computing
+        if head:
+            answer.tensors[HEAT_MAP] = found[:, self._identity.width :].reshape(rows, *self._heat.grid)
+        return answer
 
     def sample(self) -> tuple[int, dict[str, Tensor]]:
         return 1, {"image": self._device.sample[None]}

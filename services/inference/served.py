@@ -16,7 +16,7 @@ from shared.bundle import Bundle
 
 TRUNCATED = TensorSpec("truncated", "BOOL")
 ROW_ERROR = TensorSpec("row_error", "BYTES", optional=True)
-EXPLANATIONS = frozenset({"attribution"})  # outputs that tell of one head of a row's answer
+EXPLANATIONS = frozenset({"attribution", "heat_map"})  # outputs that tell of one head of a row's answer
 
 
 @dataclass(slots=True)

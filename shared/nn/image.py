@@ -1,5 +1,8 @@
 """The image network that inference and training share, and the one way in which pixels become its input."""
 
+from collections.abc import Mapping
+from typing import Protocol, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,19 +10,46 @@ from torch.nn import functional
 from shared.bundle import Bundle, ImageInput, Network
 
 
-def build(bundle: Bundle) -> nn.Module:
-    """The network of an image classifier, its weights not yet loaded.
+class Body(Protocol):
+    """Pictures [n, 1, size, size] to maps [n, channels, h, w], and those to one vector a picture."""
 
-    Its forward takes float [n, 1, size, size], as `prepare` makes it, and returns {head: logits [n, labels]}.
-    Its state dict is what `bundle.weights` holds.
-    """
+    def maps(self, images: Tensor) -> Tensor: ...
+    def pool(self, maps: Tensor) -> Tensor: ...
+
+
+class Classifier(nn.Module):
+    """Heads that are linear in what is pooled over cells of the last maps. Its forward takes float [n, 1, size, size], as `prepare` makes
+    it, and returns {head: logits [n, labels]}."""
+
+    def __init__(self, body: nn.Module, width: int, heads: Mapping[str, int]) -> None:
+        super().__init__()
+        self.body = body
+        self.heads = nn.ModuleDict({head: nn.Linear(width, labels) for head, labels in heads.items()})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return self.classify(self.pool(self.maps(images)))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """[n, channels, h, w]."""
+        return cast(Body, self.body).maps(images)
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """[n, width]: the mean over all cells and, where the width is twice the channels, the maximum behind it."""
+        return cast(Body, self.body).pool(maps)
+
+    def classify(self, pooled: Tensor) -> dict[str, Tensor]:
+        return {name: head(pooled) for name, head in self.heads.items()}
+
+
+def build(bundle: Bundle) -> Classifier:
+    """The network of an image classifier, its weights not yet loaded. Its state dict is what `bundle.weights` holds."""
     network = bundle.network or Network()
     body: nn.Module
     if network.architecture == "transformers-resnet":
         body, width = _transformers_resnet(network), network.widths[-1]
     else:
         body, width = _SmallResNet(network), 2 * network.widths[-1]
-    return _Classifier(body, width, {head: len(spec.labels) for head, spec in bundle.heads.items()})
+    return Classifier(body, width, {head: len(spec.labels) for head, spec in bundle.heads.items()})
 
 
 def prepare(images: Tensor, spec: ImageInput) -> Tensor:
@@ -28,17 +58,6 @@ def prepare(images: Tensor, spec: ImageInput) -> Tensor:
     if pixels.shape[-2:] != (spec.size, spec.size):
         pixels = functional.interpolate(pixels, (spec.size, spec.size), mode="bilinear", antialias=True)
     return (pixels - spec.mean) / spec.std
-
-
-class _Classifier(nn.Module):
-    def __init__(self, body: nn.Module, width: int, heads: dict[str, int]) -> None:
-        super().__init__()
-        self.body = body
-        self.heads = nn.ModuleDict({head: nn.Linear(width, labels) for head, labels in heads.items()})
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.body(images)
-        return {name: head(features) for name, head in self.heads.items()}
 
 
 class _SmallResNet(nn.Module):
@@ -60,8 +79,10 @@ class _SmallResNet(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.norm = _norm(width)
 
-    def forward(self, images: Tensor) -> Tensor:
-        maps = functional.relu(self.norm(self.stages(self.stem(images))))
+    def maps(self, images: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.stages(self.stem(images))))
+
+    def pool(self, maps: Tensor) -> Tensor:
         return torch.cat((maps.mean((2, 3)), maps.amax((2, 3))), 1)
 
 
@@ -103,6 +124,9 @@ class _Pooled(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> Tensor:
-        pooled: Tensor = self.model(images).pooler_output
-        return pooled.flatten(1)
+    def maps(self, images: Tensor) -> Tensor:
+        found: Tensor = self.model(images).last_hidden_state
+        return found
+
+    def pool(self, maps: Tensor) -> Tensor:
+        return maps.mean((2, 3))  # as the pooler of its ResNetModel does

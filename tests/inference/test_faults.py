@@ -19,7 +19,7 @@ from shared.errors import Reject
 from shared.inference.client import open_infer
 from shared.inference.contract import Inference
 from shared.nn.bert import Bert
-from shared.nn.image import _Classifier
+from shared.nn.image import Classifier
 from shared.nn.subwords import SubwordTokenizer
 from shared.settings import Settings
 from shared.stream.batches import Batches
@@ -208,13 +208,13 @@ async def seeing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """An image classifier whose answer to white images is NaN."""
     ledger = Turning()
     ledger.point("imaging", "v1", publish_images(tmp_path))
-    forward = _Classifier.forward
+    forward = Classifier.forward
 
-    def fail(self: _Classifier, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def fail(self: Classifier, images: torch.Tensor) -> dict[str, torch.Tensor]:
         white = images.flatten(1).amin(1) > (0.99 - SPEC.image.mean) / SPEC.image.std  # type: ignore[union-attr]
         return {head: logits.masked_fill(white[:, None], torch.nan) for head, logits in forward(self, images).items()}
 
-    monkeypatch.setattr(_Classifier, "forward", fail)
+    monkeypatch.setattr(Classifier, "forward", fail)
     async with serving(Settings(models=tmp_path / "models"), ledger) as server:
         await until(lambda: server.registry.ready)
         yield server

@@ -21,6 +21,7 @@ from shared.calibration import ece, fit_temperature, softmax
 from shared.nn.image import build
 
 WEIGHTS = "model.safetensors"
+NETWORK = Network(widths=(16, 32, 64), blocks=(1, 1, 2))  # 8 x 8 cells of 64 x 64 pixels: opacities are lost in 4 x 4
 AFRESH = Recipe()
 FINE = Recipe(
     epochs=6, rate=1e-3, anchor=0.2
@@ -116,7 +117,7 @@ def _specify(training: Samples, size: int, network: Network | None) -> Bundle:
         model="imaging",
         heads={head: Head(labels=labels) for head, labels in training.labels.items()},
         image=ImageInput(size=size, mean=round(mean, 4), std=round(std, 4)),
-        network=network or Network(),
+        network=network or NETWORK,
         weights=WEIGHTS,
     )
 
