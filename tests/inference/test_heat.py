@@ -1,6 +1,5 @@
 """Heat maps of pictures: exact sums over the cells of an image network's last maps, for those who ask."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from safetensors.torch import save_file
 
 from protos import inference_pb2 as oip
 from services.inference.heat import HeatDevice
-from services.inference.picture import ImageDevice
+from services.inference.launcher import Host
+from services.inference.picture import ImageDevice, Pixels
 from services.inference.units import Batch, Unit
 from shared.bundle import Bundle, Head, ImageInput, Network, publish
 from shared.nn.heatmap import spread
@@ -135,7 +135,9 @@ def test_one_pass_explains_several_heads() -> None:
     torch.manual_seed(0)
     assert SPEC.image is not None
     kinds = {head: each.kind for head, each in SPEC.heads.items()}
-    device = HeatDevice(ImageDevice(build(SPEC).eval(), SPEC.image, SPEC.temperature, kinds, torch.device("cpu")))
+    device = HeatDevice(
+        ImageDevice(build(SPEC).eval(), SPEC.image, SPEC.temperature, kinds, torch.device("cpu"), Host())
+    )
     units = [Unit(device, 1, 0.0, payload=(IMAGES[0], head)) for head in ("finding", "quality", "finding")]
     together = device.run(units)
     alone = [device.run([unit])[0] for unit in units]
@@ -192,9 +194,9 @@ async def test_a_bad_picture_has_an_empty_map_and_costs_the_others_nothing(
     """Its row is in error, and its map all zeros; who asks for no `row_error` is told which row it is."""
     read = ImageDevice.read
 
-    def fail(self: ImageDevice, images: Sequence[np.ndarray]) -> torch.Tensor:
-        inputs = read(self, images)
-        inputs[[bool(image.min() == 255) for image in images]] = torch.nan
+    def fail(self: ImageDevice, pixels: Pixels) -> torch.Tensor:
+        inputs = read(self, pixels)
+        inputs[inputs.amin((1, 2, 3)) * self.spec.std + self.spec.mean > 0.99] = torch.nan
         return inputs
 
     monkeypatch.setattr(ImageDevice, "read", fail)
