@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from bench.machine import describe, result
 from bench.twins import Pixels, Twins, draw_twins
 from services.inference.heat import HeatDevice
+from services.inference.launcher import Host
 from services.inference.picture import ImageDevice
 from services.inference.units import Unit
 from shared.bundle import Bundle, load
@@ -47,7 +48,7 @@ class Subject:
         network = build(spec)
         network.load_state_dict(load_file(folder / spec.weights))
         kinds = {head: each.kind for head, each in spec.heads.items()}
-        self.plain = ImageDevice(network.eval(), spec.image, spec.temperature, kinds, torch.device("cpu"))
+        self.plain = ImageDevice(network.eval(), spec.image, spec.temperature, kinds, torch.device("cpu"), Host())
         self.heat = HeatDevice(self.plain)
         self.labels = spec.heads[HEAD].labels
         counts = [len(each.labels) for each in spec.heads.values()]

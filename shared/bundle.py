@@ -72,7 +72,8 @@ class Route(_Spec):
     """How rows of one language are answered: an encoder, and a linear head on its pooled output for each of the heads."""
 
     encoder: str = Field(pattern=r"^[0-9a-f]{16}$")  # digest of an encoder bundle
-    adapter: Adapter | None = None  # None: the encoder as it is
+    # None: the encoder as it is; it is not written down then, so that a release without adapters reads the bundle too
+    adapter: Adapter | None = Field(default=None, exclude_if=lambda adapter: adapter is None)
     weights: str  # safetensors: "<head>.weight" [labels, width], "<head>.bias" [labels]
     temperature: dict[str, float] = Field(default_factory=dict)  # by head; its kind of (logits / temperature)
 

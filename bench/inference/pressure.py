@@ -95,8 +95,8 @@ def _rows(load: float) -> int:
 
 
 def _clients(rows: int) -> int:
-    """Who keep as many rows under way as four clients with 64 a call do."""
-    return max(1, round(4 * 64 / rows))
+    """Who keep as many rows under way as four clients with 64 a call do, and no fewer calls."""
+    return max(4, round(4 * 64 / rows))
 
 
 def flood(ground: Ground, precision: str) -> None:

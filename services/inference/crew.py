@@ -89,6 +89,7 @@ class Crew:
         number = self.size
         self._calls.append(threading.Condition(self.lock))
         self._threads.append(threading.Thread(target=self._work, args=(number,), name=f"device-{number}", daemon=True))
+        self._idle.add(number)  # whatever is begun before it has come so far may count on it
         self._threads[number].start()
 
     def _work(self, number: int) -> None:

@@ -268,3 +268,12 @@ def test_other_architectures_take_none(tmp_path: Path) -> None:
 def test_a_pass_without_adapters_is_the_plain_one() -> None:
     """Nothing is said of adapters then, so that nothing is computed for them."""
     assert pack([Tokens(np.arange(3))]).adapted == ()
+
+
+def test_a_route_without_one_is_written_as_ever() -> None:
+    """Releases that know no adapters read its bundle, and its digest is the one that it always had."""
+    assert Route(encoder="0" * 16, weights="a.safetensors").model_dump() == {
+        "encoder": "0" * 16,
+        "weights": "a.safetensors",
+        "temperature": {},
+    }
