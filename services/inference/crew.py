@@ -1,8 +1,9 @@
 """The threads that compute: which of them takes the next pass, and with how many of the cores.
 
 Cores that share a pass wait for each other fifty times in it, and for each other's disturbances. So two passes side by side, each on half
-of the cores, get more done than one after the other on all of them; but a pass that is alone ends sooner on all. Only the first thread
-ever has helpers: OpenMP keeps a team for every thread that had some, and lets none spin where teams outnumber the cores (`threads`).
+of the cores, get more done than one after the other on all of them; but a pass that is alone ends sooner on all. OpenMP keeps a team of
+helpers for every thread that had some, and lets none spin where teams outnumber the cores (`threads`): so lone passes are the first
+thread's, and its team leaves room for the other's.
 
 A GPU makes one pass after another, and the host's part of each takes time too. So there one thread waits for what the device computes, and
 the other prepares the next pass, if enough waits for one: what is taken early cannot grow any more.
@@ -43,11 +44,22 @@ class Crew:
         self.cores = 0  # that passes share; 0: unknown, or too few
         self._overlaps = False  # one pass is prepared while another is computed
         self._alone = False  # a pass is on all cores: until it ends, no other begins
+        self._busy = 0  # passes under way
         self._stopping = False
 
     @property
     def size(self) -> int:
         return len(self._threads)
+
+    @property
+    def half(self) -> int:
+        """Cores of a pass beside another."""
+        return self.cores // self.size
+
+    @property
+    def most(self) -> int:
+        """Cores of a pass that is alone: a team of helpers stays with each thread, and all teams together must not outnumber the cores."""
+        return self.cores + 1 - self.half if self.cores else 0
 
     def start(self) -> None:
         """One thread, which leaves the cores to whatever computes."""
@@ -108,7 +120,10 @@ class Crew:
         tell = self._compute(*found)
         with self.lock:  # before anyone is told: who hears of it asks for the next pass, which this thread is free for
             self._alone = False
+            self._busy -= 1
             self._idle.add(number)
+            if self._stopping:
+                self._calls[0].notify()  # rows of a pass that failed may wait again
         tell()
         return True
 
@@ -124,8 +139,9 @@ class Crew:
                     alone = not number and len(self._idle) == self.size - 1 and not self._waits()
                     self._alone = alone and not self._overlaps
                     self.wake()
-                    return batch, self.cores if self._alone else self.cores // self.size
-                if self._stopping and not self._alone:
+                    self._busy += 1
+                    return batch, self.most if self._alone else self.half
+                if self._stopping and not self._alone and not self._busy:
                     return None
                 self._calls[number].wait()
             self._idle.discard(number)

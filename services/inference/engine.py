@@ -142,7 +142,8 @@ class Engine:
         """One pass, on a device thread; what is returned tells the event loop."""
         if cores:
             use_cores(cores)
-            batch = replace(batch, share=cores / self._crew.cores)
+            batch = replace(batch, share=1.0 if cores > self._crew.half else cores / self._crew.cores)
+        whole = not any(unit.owner.done.done() for unit in batch.units)  # else less is computed than it would teach
         started = time.monotonic()
         verdict = run(batch, started)
         ended = time.monotonic()
@@ -150,7 +151,7 @@ class Engine:
             seconds = self._measure(batch, started, ended)
             if verdict is not None:
                 self._hear(verdict, batch.lane, seconds)
-            elif batch.units:  # one that failed tells nothing of how long a pass takes
+            elif batch.units and whole:  # one that failed tells nothing of how long a pass takes
                 self._scheduler.learn(batch.lane, batch.cost, seconds)
         return partial(self._loop.call_soon_threadsafe, self._deliver, batch, verdict or Verdict(), seconds)
 

@@ -14,7 +14,7 @@ from services.inference.engine import Call
 from services.inference.load import Loader
 from services.inference.registry import Registry
 from services.inference.served import Loaded
-from services.inference.threads import give_way, run_apart
+from services.inference.threads import run_apart
 from services.inference.units import LOWEST_PRIORITY
 from shared.bundle import BundleError
 
@@ -104,9 +104,8 @@ class Lifecycle:
         log.info("%s %s is live, after %.2f s", model, pointer.version, time.monotonic() - began)
 
     def _load(self, model: str, pointer: Pointer) -> Loaded:
-        if self._registry.ready:  # somebody may be asking
-            give_way()
-        return self._loader.load(model, pointer.version, pointer.bundle_digest)
+        gently = self._registry.ready  # somebody may be asking
+        return self._loader.load(model, pointer.version, pointer.bundle_digest, gently=gently)
 
     def _refuse(self, model: str, pointer: Pointer, why: str) -> None:
         if self._refused.get(model) != why:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from services.inference.engine import Engine
 from services.inference.prior import PriorModel
 from services.inference.served import Identity, Loaded
-from services.inference.threads import use_cores
+from services.inference.threads import give_way, use_cores
 from shared import bundle as bundles
 from shared.bundle import Bundle, BundleError, Encoder, HeadKind, Precision, Route
 from shared.heads import misfit
@@ -38,12 +38,16 @@ class Loader:
         self._store, self._engine, self._precision = store, engine, precision
         self._compiled, self._graphs = compiled, graphs
         self._gpu: Cuda | None = None
+        self._known: set[str] = set()  # kinds of models that were loaded
         self._tokenising = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "tokenise")
         self._shared: WeakValueDictionary[str, SharedEncoder] = WeakValueDictionary()
         self._encoders: WeakValueDictionary[tuple[str, str], EncoderDevice] = WeakValueDictionary()
 
-    def load(self, model: str, version: str, digest: str) -> Loaded:
+    def load(self, model: str, version: str, digest: str, *, gently: bool = False) -> Loaded:
         """The model, not yet warm.
+
+        Args:
+            gently: in the time that others leave, but for the first of a kind: threads that are made for it would stay as slow.
 
         Raises:
             BundleError: the bundle, or an encoder that it names, cannot be trusted or understood; the message names the file.
@@ -54,8 +58,12 @@ class Loader:
             raise BundleError(f"{folder / bundles.SPEC}: it is a bundle of {spec.model!r}, not of {model!r}")
         if wrong := misfit(model, {head: each.labels for head, each in spec.heads.items()}, spec.several):
             raise BundleError(f"{folder / bundles.SPEC}: it has {wrong}")
+        if gently and spec.kind in self._known:
+            give_way()
         try:
-            return self._build(folder, spec, version)
+            made = self._build(folder, spec, version)
+            self._known.add(spec.kind)
+            return made
         except BundleError:
             raise
         # Safetensors and tokenizers have errors of their own, and a panic of their Rust is no Exception.
@@ -102,16 +110,17 @@ class Loader:
         """The encoder in the precision that this model is to be answered in, for as long as it is loaded."""
         from services.inference.text import EncoderDevice
 
+        device, launcher = self._find_device()
         shared = self._shared.get(digest)
         if shared is None:
-            shared = self._shared[digest] = self._load_encoder(digest)
+            shared = self._shared[digest] = self._load_encoder(digest, device, launcher)
         precision = shared.networks.choose(record.allowed if record else {"fp32"}, self._precision)
         encoder = self._encoders.get((digest, precision))
         if encoder is None:
             encoder = self._encoders[digest, precision] = EncoderDevice(shared, precision)
         return encoder
 
-    def _load_encoder(self, digest: str) -> "SharedEncoder":
+    def _load_encoder(self, digest: str, device: "torch.device", launcher: "Launcher") -> "SharedEncoder":
         folder = self._store / bundles.ENCODERS / digest
         spec = bundles.load(folder, Encoder)
         if not bundles.sha256(folder / bundles.MANIFEST).startswith(digest):
@@ -120,7 +129,6 @@ class Loader:
         from services.inference.text import SharedEncoder
         from shared.nn.encoder import load_network, load_tokenizer
 
-        device, launcher = self._find_device()
         networks = Networks(load_network(folder, spec), device, spec.name, compiled=self._compiled)
         tokenizer = load_tokenizer(folder, spec)
         return SharedEncoder(networks, tokenizer, spec.width, device, launcher, self._gpu if self._graphs else None)

@@ -79,7 +79,7 @@ def settle() -> None:
 @asynccontextmanager
 async def _open(settings: Settings, registry: Registry, engine: Engine) -> AsyncIterator[Announce]:
     """Callers are answered, by this process or by fronts of it; yields what is to be told of a model that is live."""
-    if fronts := count_fronts(settings.fronts):
+    if fronts := count_fronts(settings.fronts, settings.listen):
         async with fronted(settings, fronts, registry, engine) as publish:
             yield publish
     else:

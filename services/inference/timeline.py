@@ -23,8 +23,8 @@ class Timeline:
     def end(self, taken: float, now: float) -> float:
         """The pass that was taken then is done: seconds for which it had the device. While another was computed it waited for that."""
         self.drop(taken)
-        seconds = now - max(taken, self.ended)
-        self.ended = now
+        seconds = max(now - max(taken, self.ended), 0.0)  # two that end at once may be told of in the other order
+        self.ended = max(self.ended, now)
         return seconds
 
     def drop(self, taken: float) -> None:

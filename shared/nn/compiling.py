@@ -11,6 +11,7 @@ from shared.nn.bert import Bert, finish
 
 # Passes are made on all cores or on half of them; without this, code is written for as many as there were when it was.
 _OPTIONS = {"cpp.dynamic_threads": True}
+_VARIANTS = 256  # of one function, before torch compiles no more
 
 
 def compile_layers(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> nn.Module:
@@ -24,6 +25,8 @@ def compile_layers(network: nn.Module, backend: str | Callable[..., Any] = "indu
     twin = copy.deepcopy(network, shared)
     assert isinstance(twin.body, Bert)
     options: Any = _OPTIONS if backend == "inductor" else None
+    # All encoders share one function, and what is compiled holds for one number of cores: two or three a precision of each encoder.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _VARIANTS)
     compiled = torch.compile(finish, dynamic=True, backend=backend, options=options)
     for layer in twin.body.layers:
         object.__setattr__(layer, "finish", compiled)  # which refers to no layer: models that leave must hold no cycles

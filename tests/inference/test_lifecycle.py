@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from protos import inference_pb2 as oip
 from services.inference.engine import Engine
 from services.inference.load import Loader
-from services.inference.served import Served
+from services.inference.served import Loaded, Served
 from services.inference.tensors import pack_bytes
 from services.inference.threads import LOW, LOWEST
 from shared import bundle as bundles
@@ -42,13 +43,13 @@ def publish_next(store: Store, version: str, seed: int, encoder: str = "") -> st
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
 async def test_loading_gives_way_to_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is live at the start is loaded as fast as can be; later ones in the time that passes and callers leave."""
-    load, given, own = Loader.load, list[int](), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    build, given, own = Loader._build, list[int](), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    def watch(self: Loader, *arguments: str) -> Served:
+    def watch(self: Loader, *arguments: Any) -> Loaded:
         given.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return load(self, *arguments)
+        return build(self, *arguments)
 
-    monkeypatch.setattr(Loader, "load", watch)
+    monkeypatch.setattr(Loader, "_build", watch)
     ledger = Turning()
     digests = [publish_next(store, version, 1) for version in ("early", "late")]
     ledger.point("intent", "early", digests[0])
@@ -64,9 +65,9 @@ async def test_the_thread_that_loads_ends(running: Running, store: Store, monkey
     """A thread that computed and stays keeps a team of OpenMP's workers, beside which the device's would no longer spin."""
     load, threads = Loader.load, list[threading.Thread]()
 
-    def watch(self: Loader, *arguments: str) -> Served:
+    def watch(self: Loader, *arguments: str, **how: bool) -> Served:
         threads.append(threading.current_thread())
-        return load(self, *arguments)
+        return load(self, *arguments, **how)
 
     monkeypatch.setattr(Loader, "load", watch)
     running.ledger.point("intent", "v2", publish_next(store, "v2", 11))

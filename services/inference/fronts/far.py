@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -35,6 +36,7 @@ class Far:
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self._drain, self._lost = 0.05, False
+        self.heard = time.monotonic()  # when there was a sign of life from over there
         self._numbers = count()
         self._asked: dict[int, asyncio.Future[bytes]] = {}
 
@@ -73,6 +75,7 @@ class Far:
         """An answer, a refusal or a pulse."""
         if kind == Kind.PULSE:
             (self._drain,) = PULSE.unpack(body)
+            self.heard = time.monotonic()
             return
         waiting = self._asked.get(number)
         if waiting is None or waiting.done():  # it has left

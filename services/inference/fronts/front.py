@@ -4,11 +4,13 @@ import asyncio
 import json
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary, finalize
 
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from protos import inference_pb2 as oip
@@ -19,9 +21,12 @@ from services.inference.listening import announce, listening, open_admission, op
 from services.inference.registry import Entry, Registry
 from services.inference.servicer import Servicer
 from services.inference.statistics import tell
+from shared.health import LIVE
 from shared.settings import Settings
 
-BEAT = 1.0  # seconds between two tallies
+BEAT = 1.0  # seconds between two tallies, each of which is answered with a pulse
+SILENT = 30.0  # seconds without one, after which nothing here is alive, whatever this process can say itself
+_SERVING, _NOT = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class FrontServicer(Servicer):
@@ -55,6 +60,7 @@ class Front:
         self._known: WeakValueDictionary[int, FarModel] = WeakValueDictionary()
         self._states: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
         self._leaving = asyncio.Event()
+        self._health: health_aio.HealthServicer | None = None
         self._pipe: Pipe
 
     async def run(self, end: socket.socket) -> bool:
@@ -91,7 +97,7 @@ class Front:
 
     async def _serve(self) -> None:
         """Nobody is let in before it is known what is live."""
-        health = await open_health()
+        health = self._health = await open_health()
         await self._apply(health)
         async with listening(
             self._settings, FrontServicer(self._registry, self._far, self._settings), health, shared=True
@@ -125,6 +131,9 @@ class Front:
     async def _beat(self) -> None:
         while True:
             self._tell_tally(0)
+            if self._health:
+                alive = time.monotonic() - self._far.heard < SILENT
+                await self._health.set(LIVE, _SERVING if alive else _NOT)
             await asyncio.sleep(BEAT)
 
     def _tell_tally(self, number: int) -> None:

@@ -10,11 +10,13 @@ EACH, MOST = 4, 4  # cores for a front; fronts that one event loop with the devi
 FEW = 8  # cores below which there are none
 
 
-def count_fronts(wanted: int | None) -> int:
+def count_fronts(wanted: int | None, address: str = "") -> int:
     """`wanted`, or what suits this machine: where cores are few, a second process only takes them from the passes."""
     if wanted is not None:
         return wanted
-    if sys.platform != "linux":  # elsewhere, who shares a port is not given connections in turn
+    if (
+        address.startswith(("unix:", "unix-abstract:")) or sys.platform != "linux"
+    ):  # what cannot be shared, or not in turn
         return 0
     cores = len(os.sched_getaffinity(0))
     return 0 if cores < FEW else min(cores // EACH, MOST)
