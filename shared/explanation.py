@@ -9,9 +9,8 @@ from protos import event_pb2
 from shared.inference.contract import Inference
 from shared.words import Scored, merge, strongest
 
-MOST_WORDS = 128  # of one result: some 2 KB
+MOST_WORDS = 128  # of one result, however many explanations it has: some 2 KB
 MOST_CELLS = 1024  # of a map: 4 KB; a finer one is left out
-LEAST_WORDS = 16  # of each explanation, however many there are
 DIGITS = 4  # of a score, after the point
 
 
@@ -28,7 +27,7 @@ def add_explanation(result: Message, answer: Inference, text: str, *, target: st
         return
     paired = told.text_pair is not None
     words = merge(text, told.text if told.text_pair is None else told.text_pair)
-    kept = [_rounded(word) for word in strongest(words, max(LEAST_WORDS, MOST_WORDS // of))]
+    kept = [_rounded(word) for word in strongest(words, max(1, MOST_WORDS // of))]
     about = round(sum(piece.score for piece in told.text), DIGITS) if paired else 0.0
     rest = told.lead - about - sum(word.score for word in kept)
     result.answer.explanations.add(  # type: ignore[attr-defined]
