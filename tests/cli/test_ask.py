@@ -230,6 +230,26 @@ def test_why_there_is_no_explanation_is_said(known, explained, version, said):
 
 
 @pytest.mark.parametrize(
+    ("poor", "head", "known", "said"),
+    [
+        (True, "finding", False, "not assessable, so that no finding is explained; --head quality explains why"),
+        (True, "finding", True, "--head quality explains why; ask without --id"),
+        (True, "quality", False, "model imaging v2 gives no explanation of quality, or a map of more than 1,024 cells"),
+        (False, "finding", False, "model imaging v2 gives no explanation of finding, or a map of more than"),
+        (False, "finding", True, "none was asked for then"),
+    ],
+)
+def test_why_a_picture_has_no_map_is_said(poor, head, known, said):
+    """Of a finding that must not be judged it is withheld; else the model has none, or one that no result keeps."""
+    reply = imaging_pb2.ImagingReply(known=known)
+    reply.result.decision = imaging_pb2.DECISION_NOT_ASSESSABLE if poor else imaging_pb2.DECISION_REFER
+    reply.result.answer.model.CopyFrom(event_pb2.Model(name="imaging", version="v2"))
+    assert said in why_missing(reply, head)
+    reply.result.answer.ClearField("model")
+    assert "no model answered" in why_missing(reply, head)
+
+
+@pytest.mark.parametrize(
     "text", ["x", "ﬁne \x1b[31m\u202eevil\r\n👩\u200d👧", "word " * 6553, "a" * 32768, "\u0301", "卡" * 10_000]
 )
 def test_any_text_is_shown_in_few_lines_and_in_colour(text):

@@ -8,8 +8,9 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.text import Text
 
-from protos import event_pb2
+from protos import event_pb2, imaging_pb2
 from services.cli.answers.seen import draw
+from shared.explanation import MOST_CELLS
 
 _LISTED = 8  # words each way
 _WHOLE = 600  # characters of a text that is shown whole; of a longer one, what lies around its strongest words
@@ -141,13 +142,24 @@ def why_missing(reply: Message, head: str) -> str:
     answer: event_pb2.Answer = reply.result.answer  # type: ignore[attr-defined]
     if any(told.head == head for told in answer.explanations):
         return ""
+    if not answer.model.name:
+        return "no model answered, so that there is nothing to explain: see why above"
+    other = "ask without --id, or with another"
+    if head == "finding" and _not_assessable(reply):
+        again = f"; {other}" if reply.known else ""  # type: ignore[attr-defined]
+        return f"the picture is not assessable, so that no finding is explained; --head quality explains why{again}"
     if reply.known:  # type: ignore[attr-defined]
         had = ", ".join(sorted({told.head for told in answer.explanations}))
         return (
             "this event had been settled before, and its stored answer "
             + (f"explains {had}, not {head}" if had else "has no explanation: none was asked for then")
-            + "; ask without --id, or with another"
+            + f"; {other}"
         )
-    if not answer.model.name:
-        return "no model answered, so that there is nothing to explain: see why above"
-    return f"model {answer.model.name} {answer.model.version} gives no explanation of {head}"
+    finer = f", or a map of more than {MOST_CELLS:,} cells" if isinstance(reply, imaging_pb2.ImagingReply) else ""
+    return f"model {answer.model.name} {answer.model.version} gives no explanation of {head}{finer}"
+
+
+def _not_assessable(reply: Message) -> bool:
+    if not isinstance(reply, imaging_pb2.ImagingReply):
+        return False
+    return reply.result.decision == imaging_pb2.DECISION_NOT_ASSESSABLE
