@@ -87,7 +87,7 @@ def check_name(field: str, name: str) -> None:
         raise Reject("EVENT_NAME_INVALID", f"{field} holds a character that cannot be printed", field)
 
 
-def check_explain(field: str, head: str, known: Collection[str]) -> None:
+def check_explain(head: str, known: Collection[str]) -> None:
     """Refuse an explanation that the domain cannot give.
 
     Raises:
@@ -95,7 +95,7 @@ def check_explain(field: str, head: str, known: Collection[str]) -> None:
     """
     if head and head not in known:
         heads = f"one of {', '.join(known)}, or empty" if known else "empty: this domain explains nothing"
-        raise Reject("EXPLAIN_UNKNOWN", f"{field} must be {heads}", field)
+        raise Reject("EXPLAIN_UNKNOWN", f"explain must be {heads}", "explain")
 
 
 def decode(arrival: Arrival, request: type[Message]) -> Message:

@@ -16,7 +16,10 @@ NEEDED: Mapping[str, Heads] = {
 }
 
 # the same, of heads that a model may be without
-_USED: Mapping[str, Heads] = {"intent": {"scope": ("out_of_scope",)}, "imaging": {"quality": ("poor",)}}
+_USED: Mapping[str, Heads] = {
+    "intent": {"sentiment": (), "scope": ("out_of_scope",)},
+    "imaging": {"quality": ("poor",)},
+}
 
 # heads of the two above whose labels may each be right or not, whatever the others are (in bundles: kind "sigmoid"): the handler reads
 # `Inference.chosen`. Of all other heads exactly one label is right, and the handler reads `Inference.ranking`.
@@ -24,6 +27,14 @@ SEVERAL: Mapping[str, Collection[str]] = {}
 
 # heads that have no labels but those above: the handler has a number for each
 _CLOSED: Mapping[str, Collection[str]] = {"risk": ("severity",)}
+
+
+def explainable(domain: str) -> tuple[str, ...]:
+    """The heads whose answers a domain explains to those who ask: all that its handler reads, the one that matters most first.
+
+    Services and whoever asks them read it here, so that a mistyped head is found before anything is sent.
+    """
+    return (*NEEDED.get(domain, ()), *_USED.get(domain, ()))
 
 
 def misfit(model: str, labels: Mapping[str, Sequence[str]], several: Collection[str] = ()) -> str:

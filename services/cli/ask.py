@@ -17,14 +17,13 @@ from protos import event_pb2, risk_pb2
 from services.cli.answers import explained
 from services.cli.answers.call import invoke, unary
 from services.cli.answers.panel import answer_panel, letter_panel
-from services.cli.argument import Address, Deadline, DomainName, Reply, contract_of
+from services.cli.argument import Address, Deadline, DomainName, Reply, contract_of, head_of
 from services.cli.contract import Contract, order
 from services.cli.needs import stack_with
 from services.cli.problem import Problem
 from services.cli.sending import images
 from services.cli.sending.intake import Options
 from services.cli.stack import DEFAULT, Data, Stack
-from shared.heads import NEEDED
 
 
 def ask(
@@ -37,7 +36,9 @@ def ask(
     issuer_window: Annotated[
         str, typer.Option(metavar="ID", help="risk: an issuer's rolling risk, 1 h and 24 h.")
     ] = "",
-    explain: Annotated[bool, typer.Option("--explain", help="Which words spoke for it, and which against.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What spoke for it, and what against: words, or parts of a picture.")
+    ] = False,
     head: Annotated[str, typer.Option(help="--explain this of its answers, not the first: e.g. sentiment.")] = "",
     source: Annotated[
         str, typer.Option(help="With --id: names the event, so that asking again gives the same answer.")
@@ -62,9 +63,10 @@ def ask(
       tidemill ask risk "Nordhavn warns on profit as rates fall"
       tidemill ask risk "Regulator fines Brackmoor" --issuer BRKM --json
       tidemill ask risk --issuer-window NRDH
-      tidemill ask imaging chest.dcm
+      tidemill ask imaging chest.dcm --explain
     """
     contract = contract_of(domain)
+    wanted = head_of(contract, head, "--head") if explain or head else ""
     stack = stack_with(data, *([] if address else [domain]))
     address = address or stack.address(domain)
     if issuer_window:
@@ -73,7 +75,6 @@ def ask(
     request = _request(contract, question, language, issuer or [], stack)
     event = event_pb2.Event(source=source, id=id_, caller=caller, subject=order(request))
     event.time.FromDatetime(datetime.now(UTC))
-    wanted = _head(contract, head) if explain or head else ""
     call = contract.call(event=event, request=request, **({"explain": wanted} if wanted else {}))
     reply = invoke(contract, address, call, deadline)
     text = str(getattr(request, contract.text_field)) if contract.text_field else ""
@@ -83,17 +84,6 @@ def ask(
         raise typer.Exit(1)
     if wanted and (missing := explained.why_missing(reply, wanted)):
         raise Problem(missing)
-
-
-def _head(contract: Contract, named: str) -> str:
-    """The head to be explained: the one that was named, else the domain's first.
-
-    Raises:
-        Problem: this domain explains nothing.
-    """
-    if "explain" not in contract.call.DESCRIPTOR.fields_by_name:
-        raise Problem(f"{contract.name} does not explain its answers in words")
-    return named or next(iter(NEEDED[contract.name]))
 
 
 def _request(contract: Contract, question: str, language: str, issuers: list[str], stack: Stack) -> Message:

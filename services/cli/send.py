@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from services.cli.argument import DomainName, contract_of
+from services.cli.argument import DomainName, contract_of, head_of
 from services.cli.contract import Contract
 from services.cli.needs import stack_with
 from services.cli.problem import Problem
@@ -74,6 +74,7 @@ def send(
     if kind not in ("", *KINDS) or wire not in _FORMATS:
         raise typer.BadParameter(f"--as is one of {', '.join(KINDS)}; --format one of {', '.join(_FORMATS)}")
     contract, console = contract_of(domain), Console()
+    explain = head_of(contract, explain, "--explain") if explain else ""
     settings = stack_with(data, "kafka", *(["postgres"] if wait else [])).settings
     plan = Plan(files or (), generate, seed, kind, claim, count)
     defaults = {"language": language} if language else {}

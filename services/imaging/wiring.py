@@ -4,6 +4,7 @@ from protos import imaging_pb2
 from services.imaging.handler import handle, keep, predictions
 from services.imaging.images import Images
 from shared.domain import Domain
+from shared.heads import explainable
 from shared.settings import Settings
 
 
@@ -24,7 +25,7 @@ DOMAIN = Domain(
     predictions=predictions,
     open=open_images,
     order=lambda request: str(request.study),
-    explains=("finding", "quality"),
+    explains=explainable("imaging"),
     keep=keep,
     at_once=16,
 )

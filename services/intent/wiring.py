@@ -3,6 +3,7 @@
 from protos import intent_pb2
 from services.intent.handler import handle, predictions
 from shared.domain import Domain
+from shared.heads import explainable
 
 DOMAIN = Domain(
     name="intent",
@@ -16,5 +17,5 @@ DOMAIN = Domain(
     handle=handle,
     predictions=predictions,
     order=lambda request: str(request.conversation),
-    explains=("intent", "sentiment", "scope"),
+    explains=explainable("intent"),
 )

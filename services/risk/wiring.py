@@ -5,6 +5,7 @@ from services.risk.handler import facts, handle, predictions
 from services.risk.issuers import Issuers
 from services.risk.window import get_issuer
 from shared.domain import Domain
+from shared.heads import explainable
 from shared.settings import Settings
 
 
@@ -27,5 +28,5 @@ DOMAIN = Domain(
     open=open_issuers,
     extra_methods={"GetIssuer": get_issuer},
     order=lambda request: str(request.issuers[0]) if request.issuers else "",
-    explains=("sentiment", "severity"),
+    explains=explainable("risk"),
 )

@@ -32,7 +32,7 @@ def arrive(domain: Domain, call: Any, caller: str, deadline: float, trace: Heade
         check_name(f"event.{field}", getattr(event, field))
     check_name("event.caller", caller)
     explain = getattr(call, "explain", "")
-    check_explain("explain", explain, domain.explains)
+    check_explain(explain, domain.explains)
     moment = _time(event) if event.HasField("time") else None
     key = Key(domain.name, event.source or domain.requests, event.id or new_id())
     subject = event.subject or _order(domain, request)

@@ -249,6 +249,21 @@ def test_why_a_picture_has_no_map_is_said(poor, head, known, said):
     assert "no model answered" in why_missing(reply, head)
 
 
+@pytest.mark.parametrize("command", [["ask", "--head"], ["send", "--explain"]])
+@pytest.mark.parametrize(
+    ("domain", "heads"),
+    [("intent", "intent, sentiment, scope"), ("risk", "sentiment, severity"), ("imaging", "finding, quality")],
+)
+def test_a_mistyped_head_is_refused_before_anything_is_sent(command, domain, heads, tmp_path):
+    """Also before a stack is looked for: nothing is stored that would stand in the way of asking again rightly."""
+    name, option = command
+    ran = CliRunner().invoke(
+        app, [name, domain, "x", option, "sentimnet", "--data", str(tmp_path)], env={"COLUMNS": "200"}
+    )
+    assert ran.exit_code == 2
+    assert f"{domain} explains {heads}; 'sentimnet' is none of them" in ran.output
+
+
 @pytest.mark.parametrize(
     "text", ["x", "ﬁne \x1b[31m\u202eevil\r\n👩\u200d👧", "word " * 6553, "a" * 32768, "\u0301", "卡" * 10_000]
 )

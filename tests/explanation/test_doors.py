@@ -1,4 +1,4 @@
-"""Asking for an explanation at either door: no part of what the event says, and refused where there is none."""
+"""Asking for an explanation at either door: no part of what the event says, and never what costs an event its answer."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 from protos import event_pb2, feedback_pb2, intent_pb2
 from services.feedback.wiring import DOMAIN as FEEDBACK
 from services.intent.wiring import DOMAIN as INTENT
+from shared.domain import Domain
 from shared.errors import Reject
 from shared.serve.call import arrive as arrive_by_call
 from shared.settlement.settlement import settle
@@ -16,7 +17,7 @@ from shared.topic import cloudevents
 from shared.topic.records import record
 from tests.echo import answer
 from tests.fakes import NOW, FakeStore, arrival, handling, means
-from tests.settlement.outcomes import ECHO, letter, result
+from tests.settlement.outcomes import ECHO, result
 
 
 async def tell_explain(request: Any, tools: Any) -> Any:
@@ -37,14 +38,11 @@ async def test_the_same_event_asked_otherwise_has_the_same_outcome() -> None:
     assert (again.known, again.reused, result(again).intent) == (True, False, "scope")
 
 
-async def test_a_record_that_asks_for_what_there_is_not_is_a_dead_letter() -> None:
-    """It names the header and the heads; its neighbour is answered."""
-    bad = replace(arrival("hello"), explain="mood\x07")
-    refused, fine = await settle(EXPLAINS, [bad, arrival("hello", "2")], means(FakeStore()))
-    told = letter(refused)
-    assert (told.reason, told.field) == ("EXPLAIN_UNKNOWN", "ce_explain")
-    assert told.detail == "ce_explain must be one of intent, scope, or empty"
-    assert result(fine).intent == ""
+@pytest.mark.parametrize("domain", [EXPLAINS, replace(EXPLAINS, explains=())], ids=["some heads", "none"])
+async def test_a_record_that_asks_for_what_there_is_not_is_answered_without(domain: Domain) -> None:
+    """Whoever sent it cannot be told beforehand; its handler never hears of that head."""
+    (settled,) = await settle(domain, [replace(arrival("hello"), explain="mood\x07")], means(FakeStore()))
+    assert result(settled).intent == ""
 
 
 @pytest.mark.parametrize(("header", "explain"), [((), ""), ((("ce_explain", b"scope"),), "scope")])

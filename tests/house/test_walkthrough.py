@@ -43,10 +43,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("wiring.py", "__main__.py"):
         lines = (ROOT / "services/intent" / name).read_text().splitlines(keepends=True)
         wiring = "".join(line for line in lines if "order=" not in line)
-        (service / name).write_text(as_spam(wiring).replace('"spam", "sentiment", "scope"', '"spam",'))
+        (service / name).write_text(as_spam(wiring))
     needed = re.search(r"the line `([^`]+)` in `NEEDED`", GUIDE)
     assert needed is not None
-    edit(place / "shared/heads.py", '    "intent"', f'    {needed[1]}\n    "intent"')
+    edit(place / "shared/heads.py", first := '    "intent": {"intent"', f"    {needed[1]}\n{first}")
     deploy(place)
     return place
 

@@ -44,4 +44,5 @@ async def test_a_call_and_a_record_that_ask_are_explained(stack: Local) -> None:
     assert [told.target for told in found.answer.explanations] == [issuer.issuer for issuer in found.issuers]
     assert all("fined" in check(told, HEADLINE) for told in found.answer.explanations)
     assert not risk_pb2.RiskResult.FromString(rows[plain.key]["body"]).answer.explanations
-    assert rows[typo.key]["reason"] == "EXPLAIN_UNKNOWN"
+    assert rows[typo.key]["kind"] == "result"
+    assert not risk_pb2.RiskResult.FromString(rows[typo.key]["body"]).answer.explanations
