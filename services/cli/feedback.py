@@ -32,7 +32,9 @@ def feedback(
     label: Annotated[
         str,
         typer.Argument(
-            metavar="LABEL", help="What you say it is; where several are right, all: 'a|b'.", show_default=False
+            metavar="LABEL",
+            help="What you say it is; of a head declared to have several right labels, all: 'a|b'.",
+            show_default=False,
         ),
     ] = "",
     head: Annotated[

@@ -1,5 +1,7 @@
 """What a judgement's fields may hold; everything is checked before anything is looked up."""
 
+from collections.abc import Collection
+
 from protos.feedback_pb2 import FeedbackRequest
 from shared.errors import Reject
 from shared.several import MAX_LABEL_BYTES, MAX_LABELS, SEPARATOR, join, parse
@@ -32,14 +34,20 @@ def check(request: FeedbackRequest) -> None:
     _check_number("seconds", request.seconds, MAX_SECONDS)
 
 
-def check_label(label: str, several: bool) -> str:
+def check_label(label: str, several: bool, told: Collection[str]) -> str:
     """What is kept of a label that `check` found well: itself, or of a head with several right labels those of the text, sorted.
+
+    Args:
+        told: labels that the model tells. A new one that held the separator would be several in one, once somebody approved it.
 
     Raises:
         Reject: LABEL_TOO_LONG, LABEL_INVALID.
     """
     if not several:
         _check_size("label", label, MAX_LABEL_BYTES)
+        if SEPARATOR in label and label not in told:
+            said = f"label must be a single one, without {SEPARATOR!r}: this head has one right label"
+            raise Reject("LABEL_INVALID", said, "label")
         return label
     try:
         return join(parse(label))

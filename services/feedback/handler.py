@@ -46,7 +46,7 @@ async def handle(request: feedback_pb2.FeedbackRequest, tools: Tools) -> feedbac
     judged = _choose(prediction.answers, request.head, request.target)
     replaced = await _replaced(lookups, request, judged)
     several = judged.head in SEVERAL.get(prediction.key.domain, ())
-    label = check_label(request.label, several)
+    label = check_label(request.label, several, {judged.label, *judged.probabilities})
     known = label in (judged.label, _NONE_OF_THESE.get(judged.head)) or all(
         each in judged.probabilities for each in (parse(label) if several else (label,))
     )

@@ -30,6 +30,9 @@ RISK = StoredPrediction(
         Prediction("sentiment", "positive", {"negative": 0.1, "positive": 0.9}, "OSTR"),
     ),
 )  # fmt: skip
+PIPED = StoredPrediction(
+    "p-piped", Key("intent", "shop", "2"), "intent", "v3", "", (Prediction("intent", "on|off", {"on|off": 0.9, "up|down": 0.1}),)
+)  # fmt: skip
 EARLIER = StoredJudgement("j0", "p-intent", "intent", "", "refund_request", "bob", NOW)
 
 
@@ -37,7 +40,7 @@ class Stored:
     """The stored truth of these tests."""
 
     async def prediction(self, prediction_id: str) -> StoredPrediction | None:
-        return {each.prediction_id: each for each in (INTENT, RISK)}.get(prediction_id)
+        return {each.prediction_id: each for each in (INTENT, RISK, PIPED)}.get(prediction_id)
 
     async def judgement(self, judgement_id: str) -> StoredJudgement | None:
         return EARLIER if judgement_id == EARLIER.judgement_id else None
@@ -104,6 +107,13 @@ async def test_a_label_the_model_does_not_know_is_a_proposal() -> None:
     assert proposal.status == feedback_pb2.JUDGEMENT_STATUS_PROPOSED_LABEL
 
 
+@pytest.mark.parametrize("label", ["on|off", "up|down"])
+async def test_a_label_that_the_model_tells_may_hold_the_separator(label: str) -> None:
+    """Data may have named a class so; it can be confirmed and corrected to."""
+    result = await judge(prediction_id="p-piped", label=label)
+    assert (result.label, result.status) == (label, feedback_pb2.JUDGEMENT_STATUS_ACCEPTED)
+
+
 async def test_a_judgement_may_replace_another() -> None:
     """Its answer says whose."""
     assert (await judge(supersedes="j0")).answer.why.endswith("replacing bob's refund_request")
@@ -124,6 +134,8 @@ async def test_a_judgement_may_replace_another() -> None:
         ({"annotator": ""}, "ANNOTATOR_EMPTY", "annotator"),
         ({"label": "标" * 43}, "LABEL_TOO_LONG", "129 bytes; the limit is 128"),
         ({"label": "cancel_order "}, "LABEL_INVALID", "label"),
+        ({"label": "cancel_order|refund_request"}, "LABEL_INVALID", "this head has one right label"),
+        ({"label": "|"}, "LABEL_INVALID", "label must be a single one"),
         ({"annotator": "a\0b"}, "ANNOTATOR_INVALID", "annotator"),
         ({"head": "h" * 65}, "HEAD_TOO_LONG", "head"),
         ({"comment": "c" * (MAX_COMMENT_BYTES + 1)}, "COMMENT_TOO_LONG", "4,096"),
