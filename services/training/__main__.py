@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from shared.heads import NEEDED
+from shared.heads import NEEDED, SEVERAL
 
 if TYPE_CHECKING:
     from services.training.job import Done, Wish
@@ -94,7 +94,7 @@ def train(
         typer.Option(
             min=0.01,
             max=1,
-            help="Where several labels may be right: say so many of each label's rows. Default: the best F1.",
+            help="Of heads declared to have several right labels: say so many of each label's rows. Default: the best F1.",
         ),
     ] = None,
     promote: Annotated[
@@ -116,6 +116,8 @@ def train(
 
     if merge and method is not Method.LORA:
         raise typer.BadParameter("only what --method lora learns can be kept apart or merged", param_hint="--merge")
+    if recall is not None and not SEVERAL.get(domain):
+        raise typer.BadParameter(f"no head of {domain} has several right labels", param_hint="--recall")
     if approve_label and not approver:
         raise typer.BadParameter(
             "a new label needs somebody who answers for it: --approver NAME", param_hint="--approve-label"

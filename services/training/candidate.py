@@ -78,8 +78,9 @@ class Candidate:
 
     folder: everything of the bundle but `bundle.json`, `card.md` and the manifest.
     items, baseline: the held-out items and what the honest baseline says of them.
-    tuning: items of the training and validation parts and what model and baseline say of them when each row is judged by a fit that saw
-        none of its entity: figures over many more items than the hold-out has. Reported, never gated on.
+    tuning: items of the training and validation parts (of an encoder that was itself fitted on the training part, of validation alone)
+        and what model and baseline say of them when each row is judged by a fit that saw none of its entity. Reported, never gated on.
+    learned: head -> label -> rows that the head was fitted on and that have the label; of heads with several right labels.
     measure: what any bundle of this domain says of the items; it runs the candidate's bytes and the live model's alike.
     lowered: the same in other precisions than fp32, by name, as far as this machine has them.
     data: digests of the files, judgement ids, split rule and counts, as JSON.
@@ -97,6 +98,7 @@ class Candidate:
     run: Mapping[str, Any]
     heads: Sequence[str]  # that the gate judges, the most important first
     tuning: Tuning | None = None
+    learned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     lowered: Mapping[PrecisionName, Measure] = field(default_factory=dict)
 

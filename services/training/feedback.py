@@ -12,8 +12,10 @@ from services.training.examples import Corpus, Example, heads_of, order_labels
 from services.training.several.truth import names
 from services.training.sources import ISSUERS, STARTERS, labels_of, mention, read_issuers
 from shared.errors import Reject
+from shared.heads import SEVERAL
 from shared.language import detect, primary
 from shared.settings import Settings
+from shared.several import parse
 from shared.store.engine import make_engine
 from shared.store.labels import PER_ANNOTATOR, Label, labels
 from shared.store.postgres import Store
@@ -40,6 +42,20 @@ async def read(
         return await labels(store, domain, until=until, approved=approved, told=told, per_annotator=per_annotator)
     finally:
         await store.close()
+
+
+def sift(domain: str, judged: Iterable[Label]) -> tuple[list[Label], list[Label]]:
+    """(labels that can be read, others): a head may have become one with several right labels after somebody said "a||b" of it."""
+    readable: list[Label] = []
+    others: list[Label] = []
+    for label in judged:
+        try:
+            if label.head in SEVERAL.get(domain, ()):
+                parse(label.label)
+            readable.append(label)
+        except ValueError:
+            others.append(label)
+    return readable, others
 
 
 def join(corpus: Corpus, judged: Sequence[Label]) -> Corpus:

@@ -36,7 +36,13 @@ class Fitted:
     rows: Ints  # which of them `logits` are of
     truth: Ints  # [rows], or of several right labels [rows, labels]
     known_truth: Ints  # as `truth`, of `known`
+    learned: Ints  # which of them `head` was fitted on: `known`, or those of it that no validation part holds
     logits: Floats  # [rows, labels], each row's by a fit that saw none of its entity
+
+    @property
+    def learned_truth(self) -> Ints:
+        """As `truth`, of `learned`."""
+        return self.known_truth[np.isin(self.known, self.learned)]
 
     @property
     def probabilities(self) -> Floats:
@@ -87,7 +93,7 @@ class Trainer:
 
         strength, temperature, logits = choose(STRENGTHS, logits_at, truth[rows], _typical(weights, corrected, rows))
         head = self._space.lift(fit(x, y, labels, w, strength))
-        return Fitted(head, temperature, strength, known, rows, truth[rows], truth[known], logits)
+        return Fitted(head, temperature, strength, known, rows, truth[rows], truth[known], learned, logits)
 
 
 def _typical(weights: Floats, corrected: NDArray[np.bool_] | None, rows: Ints) -> Floats:

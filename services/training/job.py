@@ -61,19 +61,7 @@ async def run(wish: Wish, settings: Settings, advance: Advance) -> Done:
         BundleError: the live model cannot be compared with.
     """
     live = await promotion.find_live(settings, wish.domain) if wish.promote else None
-    judged: Sequence[Label] = ()
-    asked: dict[str, Any] = {}
-    if wish.with_feedback:
-        # What is live was approved before: its judgements stay, else the next training would forget the label again.
-        told = promotion.classes(live, settings.models) if live else ()
-        until = datetime.now(UTC)
-        judged = await feedback.read(settings, wish.domain, wish.approved_labels, wish.per_annotator, until, told)
-        asked = {"judged_until": until.isoformat(), "approved_labels": sorted(wish.approved_labels)}
-        asked["per_annotator"] = wish.per_annotator
-        if not judged:
-            raise DataError(
-                f"nobody has judged an answer of {wish.domain} yet: `tidemill feedback PREDICTION_ID LABEL`, then train again"
-            )
+    judged, asked = await _judged(wish, settings, live, advance) if wish.with_feedback else ([], {})
     with tempfile.TemporaryDirectory(prefix="bundle-") as name:
         candidate = await _candidate(wish, settings, Path(name), judged, live, advance)
         candidate = replace(candidate, data={**candidate.data, **asked})
@@ -83,6 +71,37 @@ async def run(wish: Wish, settings: Settings, advance: Advance) -> Done:
     if wish.promote and report.verdict == "pass":
         entry = await promotion.promote(settings, sealed, report, live, approver=wish.approver, reason=wish.reason)
     return Done(sealed, report, live, entry, judged)
+
+
+async def _judged(
+    wish: Wish, settings: Settings, live: Entry | None, advance: Advance
+) -> tuple[list[Label], dict[str, Any]]:
+    """What people say, and how it was asked for.
+
+    Raises:
+        DataError: nobody says anything that can be learned from.
+    """
+    # What is live was approved before: its judgements stay, else the next training would forget the label again.
+    told = promotion.classes(live, settings.models) if live else ()
+    until = datetime.now(UTC)
+    said = await feedback.read(settings, wish.domain, wish.approved_labels, wish.per_annotator, until, told)
+    if not said:
+        raise DataError(
+            f"nobody has judged an answer of {wish.domain} yet: `tidemill feedback PREDICTION_ID LABEL`, then train again"
+        )
+    asked: dict[str, Any] = {"judged_until": until.isoformat(), "approved_labels": sorted(wish.approved_labels)}
+    asked["per_annotator"] = wish.per_annotator
+    judged, unreadable = feedback.sift(wish.domain, said)
+    if unreadable:
+        heads = ", ".join(sorted({label.head for label in unreadable}))
+        left = f"{len(unreadable)} of {len(said)} judged answers are no lists of right labels ({heads})"
+        if not judged:
+            raise DataError(
+                f"{left}, so that there is nothing to learn from: such a list is 'a|b', with each label once"
+            )
+        advance(f"{left} and are left out", 0, 0)
+        asked["unreadable"] = sorted(id_ for label in unreadable for id_ in label.judgement_ids)
+    return judged, asked
 
 
 async def _candidate(

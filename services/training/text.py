@@ -20,8 +20,12 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
     """Trains every route and writes the bundle's weights into `folder`.
 
     Raises:
-        DataError: there is too little to train or to test on, or an encoder cannot be had.
+        DataError: there is too little to train or to test on, an encoder cannot be had, or the plan asks for what no head can do.
     """
+    if plan.recall is not None and not corpus.several:
+        raise DataError(
+            f"--recall {plan.recall:g}: no head of these data has several right labels, so it would have no effect ({corpus.domain})"
+        )
     asked = corpus.where("test")
     if not asked:
         raise DataError(
@@ -49,6 +53,7 @@ def train(corpus: Corpus, plan: Plan, folder: Path, advance: Advance) -> Candida
         },
         heads=tuple(corpus.labels),
         tuning=_tuning(corpus, branches, plan.recall),
+        learned=_learned(corpus, branches),
         lowered={
             name: partial(measure, precision=name) for name in list_lowered([branch.encoder for branch in branches])
         },
@@ -112,6 +117,15 @@ def _baseline(corpus: Corpus, branches: Sequence[Branch], asked: Sequence[Exampl
         for head, each in branch.baseline.items():
             found[head][rows] = each.asked
     return Answers(corpus.labels, found, limits.find_baseline(corpus, branches, recall), corpus.several)
+
+
+def _learned(corpus: Corpus, branches: Sequence[Branch]) -> dict[str, dict[str, int]]:
+    """Rows of each label that heads were fitted on, all routes together."""
+    counts = {
+        head: np.concatenate([branch.fitted[head].learned_truth for branch in branches]).sum(axis=0)
+        for head in corpus.several
+    }
+    return {head: dict(zip(corpus.labels[head], each.tolist(), strict=True)) for head, each in counts.items()}
 
 
 def _tuning(corpus: Corpus, branches: Sequence[Branch], recall: float | None) -> Tuning:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from services.training import metrics
-from services.training.candidate import Answers, Candidate, Item
-from services.training.several.truth import mark
+from services.training.candidate import Answers, Candidate
 from services.training.thresholds import NEVER
 
 COLUMNS = (
@@ -34,7 +33,7 @@ def list_labels(candidate: Candidate, answers: Answers) -> dict[str, list[list[s
     theirs = metrics.by_label(items, candidate.baseline.take(rows), candidate.heads)
     return {
         head: [
-            _row(label, _count(candidate, head, label), _limits(candidate, head, label), figures, theirs[head][label])
+            _row(label, candidate.learned[head][label], _limits(candidate, head, label), figures, theirs[head][label])
             for label, figures in of_head.items()
         ]
         for head, of_head in ours.items()
@@ -50,12 +49,6 @@ def _row(label: str, learned: int, limit: str, ours: Mapping[str, float], theirs
         limit,
         *("" if np.isnan(each) else f"{each:.3f}" for each in figures),
     ]
-
-
-def _count(candidate: Candidate, head: str, label: str) -> int:
-    """Rows of the training and validation parts that have the label."""
-    items: list[Item] = [] if candidate.tuning is None else [i for i in candidate.tuning.items if head in i.labels]
-    return int(mark([item.labels[head] for item in items], [label]).sum())
 
 
 def _limits(candidate: Candidate, head: str, label: str) -> str:

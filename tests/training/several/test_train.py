@@ -1,23 +1,28 @@
 """From texts with several topics to a sealed bundle that the inference service loads, and from people's corrections to rows."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from protos import intent_pb2
 from services.inference.engine import Engine
 from services.inference.load import Loader
-from services.training import encoders, feedback, metrics, report
-from services.training.examples import Corpus, Example, order_labels
+from services.training import encoders, feedback, metrics, report, sources, split, text
+from services.training.__main__ import app
+from services.training.examples import Corpus, DataError, Example, order_labels
 from services.training.job import Done, Wish, run
+from services.training.several.table import list_labels
 from shared import bundle, heads
 from shared.bundle import Bundle, BundleError
 from shared.event import Key
-from shared.several import threshold
+from shared.several import parse, threshold
 from shared.store.labels import Label
 from tests.training.several.corpus import DOMAIN, HEAD, declare, write_jsonl
 from tests.training.test_encoders import write_bert
@@ -54,7 +59,7 @@ def test_it_beats_the_baseline(done: Done) -> None:
     assert done.report.verdict == "pass", done.report
 
 
-def test_each_label_has_a_threshold_and_a_line(done: Done) -> None:
+def test_each_label_has_a_threshold_and_a_line(done: Done, folder: Path) -> None:
     """In the bundle, for its language and in general; in the card and on the terminal beside what it is worth."""
     spec = bundle.load(done.sealed.folder, Bundle, done.sealed.digest)
     assert (spec.heads[HEAD].kind, spec.several) == ("sigmoid", (HEAD,))
@@ -64,6 +69,7 @@ def test_each_label_has_a_threshold_and_a_line(done: Done) -> None:
     assert f"{HEAD}.confident" not in spec.thresholds
     card = (done.sealed.folder / "card.md").read_text()
     assert all(f"| {label} | " in card for label in spec.heads[HEAD].labels)
+    assert learned(done) == count(folder / "texts.jsonl", "training", "validation")
     assert any("micro-F1" in line for line in report.headlines(done.sealed.candidate, done.sealed.answers))
 
 
@@ -88,9 +94,42 @@ async def test_a_recall_is_asked_for_and_an_encoder_fine_tuned(folder: Path, tmp
     assert tuning is not None
     found = metrics.by_label(tuning.items, tuning.model, [HEAD])[HEAD]
     assert all(each["recall"] >= 0.9 for each in found.values())
+    assert learned(done) == count(folder / "texts.jsonl", "training")
     assert done.sealed.candidate.run["recall"] == 0.9
     assert "those of 90 % recall" in (done.sealed.folder / "card.md").read_text()
     assert np.isfinite(done.sealed.answers.probabilities[HEAD]).all()
+
+
+async def test_of_an_encoder_fitted_here_validation_is_not_learned_from(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table counts the rows that the head was fitted on, not those that it was judged on."""
+    monkeypatch.setattr(text, "list_lowered", lambda encoders: ())
+    lines = (folder / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:240]
+    (few := tmp_path / "few.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    done = await run(Wish(DOMAIN, data=few, encoders={"*": "chars"}, promote=False), at(tmp_path), quiet)
+    assert learned(done) == count(few, "training")
+
+
+def learned(done: Done) -> dict[str, int]:
+    """The table's second column."""
+    (rows,) = list_labels(done.sealed.candidate, done.sealed.answers).values()
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def count(file: Path, *parts: split.Part) -> Counter[str]:
+    """How many of the file's rows in these parts have each label."""
+    return Counter(label for e in sources.read(DOMAIN, file).where(*parts) for label in parse(e.labels[HEAD]))
+
+
+async def test_a_recall_that_no_head_can_have_is_refused(tmp_path: Path) -> None:
+    """It would change nothing, and the evidence would say that it had: by option and, where data lack the head, by the data."""
+    for domain in ("intent", "imaging"):
+        refused = CliRunner().invoke(app, ["train", domain, "--recall", "0.9", "--no-promote"])
+        assert refused.exit_code == 2
+        assert "--recall" in refused.output
+    with pytest.raises(DataError, match=r"--recall 0\.9: no head of these data has several right labels"):
+        await run(Wish("intent", recall=0.9, promote=False), at(tmp_path), quiet)
 
 
 def test_corrections_become_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +149,34 @@ def test_corrections_become_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         ("|", feedback.CORRECTED, True),
         ("card", feedback.CONFIRMED, False),
     ]
+
+
+def test_judgements_that_are_no_lists_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said of the head while one label was right: no reason to end a training, and none to learn from."""
+    judged = [_judged("1", "card|refund"), _judged("2", "a||b"), _judged("3", "a|a"), _judged("4", "|")]
+    assert feedback.sift("intent", judged) == (judged, [])
+    monkeypatch.setitem(heads.SEVERAL, "intent", ("intent",))  # type: ignore[index]
+    assert feedback.sift("intent", judged) == ([judged[0], judged[3]], judged[1:3])
+
+
+async def test_they_are_counted_where_a_person_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On the terminal, and by id in what vouches for the data; a training that has no others says so."""
+    monkeypatch.setitem(heads.SEVERAL, DOMAIN, (HEAD,))  # type: ignore[index]
+    monkeypatch.setitem(heads.NEEDED, DOMAIN, {HEAD: ()})  # type: ignore[index]
+    said = [replace(_judged("1", "a|b"), head=HEAD), replace(_judged("2", "a||b"), head=HEAD)]
+
+    async def read(*_: object) -> list[Label]:
+        return said
+
+    monkeypatch.setattr(feedback, "read", read)
+    steps: list[str] = []
+    wish = Wish(DOMAIN, data=tmp_path / "none.csv", with_feedback=True, promote=False)
+    with pytest.raises(DataError, match="no such file"):
+        await run(wish, at(tmp_path), lambda step, now, of: steps.append(step))
+    assert steps == ["1 of 2 judged answers are no lists of right labels (topic) and are left out"]
+    del said[0]
+    with pytest.raises(DataError, match="1 of 1 judged answers are no lists of right labels"):
+        await run(wish, at(tmp_path), quiet)
 
 
 def _judged(number: str, label: str, predicted: str = "card|refund") -> Label:
