@@ -16,6 +16,7 @@ from rich.text import Text
 from protos import event_pb2, risk_pb2
 from services.cli.answers import explained
 from services.cli.answers.call import invoke, unary
+from services.cli.answers.laid import OPTION, check_overlay, lay_over
 from services.cli.answers.panel import answer_panel, letter_panel
 from services.cli.argument import Address, Deadline, DomainName, Reply, contract_of, head_of
 from services.cli.contract import Contract, order
@@ -40,6 +41,9 @@ def ask(
         bool, typer.Option("--explain", help="What spoke for it, and what against: words, or parts of a picture.")
     ] = False,
     head: Annotated[str, typer.Option(help="--explain this of its answers, not the first: e.g. sentiment.")] = "",
+    overlay: Annotated[
+        Path | None, typer.Option(OPTION, metavar="OUT.png", help="imaging: lay the explanation over the picture.")
+    ] = None,
     source: Annotated[
         str, typer.Option(help="With --id: names the event, so that asking again gives the same answer.")
     ] = "cli/ask",
@@ -64,9 +68,12 @@ def ask(
       tidemill ask risk "Regulator fines Brackmoor" --issuer BRKM --json
       tidemill ask risk --issuer-window NRDH
       tidemill ask imaging chest.dcm --explain
+      tidemill ask imaging chest.dcm --overlay seen.png
     """
     contract = contract_of(domain)
-    wanted = head_of(contract, head, "--head") if explain or head else ""
+    wanted = head_of(contract, head, "--head") if explain or head or overlay else ""
+    if overlay:
+        check_overlay(Path(question), overlay, not contract.text_field)
     stack = stack_with(data, *([] if address else [domain]))
     address = address or stack.address(domain)
     if issuer_window:
@@ -84,6 +91,10 @@ def ask(
         raise typer.Exit(1)
     if wanted and (missing := explained.why_missing(reply, wanted)):
         raise Problem(missing)
+    if overlay:
+        answer: event_pb2.Answer = reply.result.answer  # type: ignore[attr-defined]
+        lay_over(next(told for told in answer.explanations if told.head == wanted), Path(question), overlay)
+        typer.echo(f"laid over the picture: {overlay}", err=True)
 
 
 def _request(contract: Contract, question: str, language: str, issuers: list[str], stack: Stack) -> Message:
