@@ -126,6 +126,19 @@ def forget_rows(answer: oip.ModelStatisticsResponse) -> None:
     answer.model_stats[0].inference_count = 0
 
 
+def recall_every_row(answer: oip.ModelStatisticsResponse) -> None:
+    """As of a cache that knew all of them: there was no pass."""
+    found = answer.model_stats[0]
+    found.inference_stats.cache_hit.count, found.inference_count, found.execution_count = found.inference_count, 0, 0
+    found.ClearField("batch_stats")
+
+
+def count_recalled_passes(answer: oip.ModelStatisticsResponse) -> None:
+    """More than there were rows."""
+    recall_every_row(answer)
+    answer.model_stats[0].execution_count = answer.model_stats[0].inference_stats.cache_hit.count
+
+
 FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "dead": (Fault(methods={"ServerLiveResponse": clear("live")}), ("server.live",)),
     "unready": (Fault(methods={"ServerReadyResponse": clear("ready")}), ("server.ready",)),
@@ -187,6 +200,7 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "loses answers of streams": (Fault(stream=lambda answers: answers[:-1]), ("stream.*",)),
     "ends streams": (Fault(stream_ends=True), ("stream.error",)),
     "still statistics": (Fault(methods={"ModelStatisticsResponse": forget_rows}), ("statistics.reconcile",)),
+    "passes without rows": (Fault(methods={"ModelStatisticsResponse": count_recalled_passes}), ("statistics.reconcile",)),
 }  # fmt: skip
 
 
@@ -199,6 +213,12 @@ def test_a_fault_fails_its_cases_and_no_others(name: str) -> None:
     expected = {case for case in applicable if any(fnmatch(case, pattern) for pattern in patterns)}
     assert expected
     assert failed(results) == expected, explain(results)
+
+
+def test_a_cache_that_knew_every_row_is_no_fault() -> None:
+    """No row was computed, and no pass was made."""
+    results = judge(Fault(methods={"ModelStatisticsResponse": recall_every_row}), only=("statistics.reconcile",))
+    assert {each.outcome for each in results if each.case == "statistics.reconcile"} == {Outcome.PASS}, explain(results)
 
 
 LASTING: dict[str, tuple[Fault, Models, tuple[str, ...], bool]] = {

@@ -57,7 +57,9 @@ def check_reconcile(target: Target, model: Model) -> str:
         and 0 <= grown["fail"] <= _BAD
         and grown["rows"]
         in {every, every - hits, every - rows * hits}  # what a cache knew may count, by rows or by calls
-        and min(grown["rows"], 1) <= grown["passes"] <= every  # a server may divide a call among several
+        and min(grown["rows"], 1)
+        <= grown["passes"]
+        <= grown["rows"]  # a call may be divided, but no pass is without a row
         and grown["passed"] in ({grown["rows"]} if before["passed"] else {grown["rows"], 0})
     )
     seen = ", ".join(f"{name} {grown[name]}" for name in ("success", "fail", "rows", "passes", "passed", "hits"))
