@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from bench.contents import bad_values, unpack
+from bench.judging import judge_answer
 from bench.mutate import Request, pack, sentence
 from protos import inference_pb2 as oip
 
 MODELS = {"intent": "intent.probabilities", "risk": "severity.probabilities"}
 KNOWN = 24  # texts of each model
+NEAR = 2e-3  # of numbers in an explanation, which are rounded to four digits and sum what is rounded
 _DTYPES = {"FP32": "<f4", "BOOL": "?"}
 
 
@@ -56,11 +58,23 @@ class Company:
     places: Mapping[int, int]
     reasons: Mapping[int, str]
 
+    @property
+    def rows(self) -> int:
+        return len(self.places) + len(self.reasons)
+
     def judge(self, response: oip.ModelInferResponse) -> str:
-        """What is wrong with its answer; nothing if it is right."""
+        """What is wrong with its answer; nothing if it is right. First whether it is whole: nothing that is missing could be wrong."""
+        if wrong := judge_answer(self.raw, response):
+            return wrong
         found = tensors(response)
+        for name, values in found.items():
+            if len(values) != self.rows:
+                return f"{name} holds {len(values)} rows of {self.rows}"
+        return self._compare(found)
+
+    def _compare(self, found: dict[str, Any]) -> str:
         told = [each.decode().partition(": ")[0] for each in found.pop("row_error")]
-        if told != [self.reasons.get(row, "") for row in range(len(told))]:
+        if told != [self.reasons.get(row, "") for row in range(self.rows)]:
             return f"row_error says {told}; bad are {dict(self.reasons)}"
         for name, values in found.items():
             for row, value in enumerate(values):
@@ -96,8 +110,18 @@ def _ask(model: str, texts: Sequence[bytes], outputs: Sequence[str]) -> bytes:
 def _agrees(value: Any, expected: Any) -> bool:
     """expected: None where the row is bad, whose outputs are empty or zero."""
     if isinstance(value, bytes):
-        if expected is None:
-            return not value
-        one, other = json.loads(value), json.loads(expected)
-        return one["label"] == other["label"] and abs(one["lead"] - other["lead"]) < 1e-2
-    return not np.any(value) if expected is None else np.allclose(value, expected, atol=1e-4)
+        return not value if expected is None else _near(json.loads(value), json.loads(expected))
+    if expected is None:
+        return not np.any(value)
+    return np.shape(value) == np.shape(expected) and bool(np.allclose(value, expected, atol=1e-4))
+
+
+def _near(value: Any, expected: Any) -> bool:
+    """Whether an explanation is another one but for its last digits: the same names, labels and places, and all scores."""
+    if type(value) is not type(expected):
+        return False
+    if isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(_near(value[key], expected[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(value) == len(expected) and all(map(_near, value, expected))
+    return abs(value - expected) < NEAR if isinstance(expected, float) else bool(value == expected)

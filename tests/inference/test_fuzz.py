@@ -1,20 +1,21 @@
 """Thousands of bad requests: each is refused for what is wrong with it, and none harms another."""
 
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import pytest
 
 from bench.attacks import Attacks
-from bench.company import company, knowns
+from bench.company import Company, company, knowns
 from bench.faults import fault
 from bench.fuzz import attack
 from bench.judging import judge_answer, judge_stream
-from bench.mutate import good, mutate
+from bench.mutate import good, mutate, pack
 from bench.small import make
 from protos import inference_pb2 as oip
 from services.inference.refusal import invalid, unknown
@@ -24,7 +25,12 @@ from shared.settings import Settings
 from tests.inference.conftest import Running, serving, until
 
 REQUESTS = int(os.environ.get("TIDEMILL_FUZZ_REQUESTS", "3000"))
+EXPLAINED = {"head": "intent", "label": "refund", "lead": 3.0, "rest": -0.5, "text": [[0, 4, 2.5], [5, 9, 1.0]]}
 SEED = int(os.environ.get("TIDEMILL_FUZZ_SEED", "11"))
+
+
+def stumble(*asked: Any) -> NoReturn:
+    raise RuntimeError("a bug")
 
 
 @pytest.fixture
@@ -55,10 +61,11 @@ async def test_bad_requests_harm_nobody(three_networks: Running) -> None:
         ("services.inference.tensors._path", lambda tensor: "inputs[other]", "faulty"),
         ("services.inference.servicer.list_errors", lambda rows, errors: [b""] * rows, "row_error"),
         ("services.inference.text.collect", lambda ticket, width: collect(ticket, width)[::-1], "what it is alone"),
-        ("services.inference.servicer.choose", lambda request, specs: choose(request, specs)[::-1], "asked for"),
+        ("services.inference.servicer.choose", lambda *asked: choose(*asked)[::-1], "asked for"),
+        ("services.inference.servicer.read_call", stumble, "left: INTERNAL"),
         ("services.inference.refusal.unknown", lambda detail: invalid("MODEL_NOT_FOUND", "x", detail), "faulty"),
     ],
-    ids=["another field", "no row_error", "rows turned round", "outputs turned round", "another status"],
+    ids=["another field", "no row_error", "rows turned round", "outputs turned round", "a bug", "another status"],
 )
 async def test_a_server_with_a_fault_is_found_out(
     three_networks: Running, monkeypatch: pytest.MonkeyPatch, place: str, wrong: Callable[..., Any], said: str
@@ -110,6 +117,43 @@ async def test_what_is_no_message_is_refused_and_does_not_end_a_stream(three_net
         answers = [each async for each in stream(iter([garbage, fine.SerializeToString()]))]
     assert answers[0].error_message.startswith("MESSAGE_UNREADABLE: ")
     assert answers[1].infer_response.id == "8"
+
+
+def asked(made: Company) -> list[str]:
+    return [each.name for each in oip.ModelInferRequest.FromString(made.raw).outputs]
+
+
+def answer_company(made: Company, **changed: Any) -> oip.ModelInferResponse:
+    """As a server that is right; `changed`: attributions with these fields."""
+    response = oip.ModelInferResponse()
+    errors = [f"{made.reasons[row]}: x".encode() if row in made.reasons else b"" for row in range(made.rows)]
+    explained = [json.dumps(EXPLAINED | changed).encode() if row in made.places else b"" for row in range(made.rows)]
+    for name, values in (("attribution", explained), ("row_error", errors)):
+        response.outputs.add(name=name, datatype="BYTES", shape=[made.rows])
+        response.raw_output_contents.append(pack(values))
+    return response
+
+
+def test_what_is_missing_or_changed_in_company_is_wrong() -> None:
+    """No rows, fewer rows, no output that was asked for, other scores or places of an explanation; its last digits may differ."""
+    chance = random.Random(2)
+    known = knowns(chance)
+    for each in known:
+        each.outputs = {"attribution": [json.dumps(EXPLAINED).encode()] * len(each.texts)}
+    made = next(each for _ in range(99) if asked(each := company(known, chance)) == ["attribution", "row_error"])
+    assert made.judge(answer_company(made)) == ""
+    assert made.judge(answer_company(made, lead=3.0004, rest=-0.4996)) == ""
+    others = [[[0, 4, 2.5], [5, 9, 1.1]], [[0, 4, 2.5]], [[0, 5, 2.5], [5, 9, 1.0]]]
+    for changed in ({"rest": 0.5}, {"label": "card"}, *({"text": each} for each in others)):
+        assert "what it is alone" in made.judge(answer_company(made, **changed))
+    empty, alone, short = oip.ModelInferResponse(), answer_company(made), answer_company(made)
+    empty.outputs.add(name="row_error", datatype="BYTES", shape=[0])
+    empty.raw_output_contents.append(b"")
+    del alone.outputs[0], alone.raw_output_contents[:1]
+    short.raw_output_contents[0] = pack([b""])
+    assert "asked for" in made.judge(empty)
+    assert "asked for" in made.judge(alone)
+    assert "holds 1 rows" in made.judge(short)
 
 
 def test_the_same_seed_makes_the_same_requests() -> None:
