@@ -27,7 +27,7 @@ from bench.inference.models import INTENT, Models, prepare  # noqa: E402
 from services.inference.engine import Call, Engine  # noqa: E402
 from services.inference.lifecycle import warm  # noqa: E402
 from services.inference.load import Loader  # noqa: E402
-from services.inference.served import Served  # noqa: E402
+from services.inference.served import Loaded, Served  # noqa: E402
 from services.inference.threads import run_apart  # noqa: E402
 from services.training.encoders import find  # noqa: E402
 from services.training.tuned import SPEC  # noqa: E402
@@ -72,7 +72,7 @@ def held() -> int:
     return sum({each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}.values())
 
 
-async def load(loader: Loader, models: Models, versions: Sequence[str]) -> list[Served]:
+async def load(loader: Loader, models: Models, versions: Sequence[str]) -> list[Loaded]:
     found = []
     for version in versions:
         digest = bundle.sha256(models.store / INTENT / version / bundle.MANIFEST)

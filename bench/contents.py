@@ -2,7 +2,8 @@
 
 import random
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableSequence
+from typing import Any
 
 from bench.mutate import Request, pack, sentence
 
@@ -85,7 +86,9 @@ def typed_count(request: Request, chance: random.Random) -> Expected:
     type_contents(request)
     at, field = pick(request, chance)
     contents = request.inputs[at].contents
-    values = contents.uint_contents if request.inputs[at].datatype == "UINT8" else contents.bytes_contents
+    values: MutableSequence[Any] = (
+        contents.uint_contents if request.inputs[at].datatype == "UINT8" else contents.bytes_contents
+    )
     if chance.random() < 0.5:
         del values[-1]
     else:

@@ -21,7 +21,7 @@ from bench.twins import Pixels, Twins, draw_twins
 from services.inference.heat import HeatDevice
 from services.inference.launcher import Host
 from services.inference.picture import ImageDevice
-from services.inference.units import Unit
+from services.inference.units import Lane, Unit
 from shared.bundle import Bundle, load
 from shared.nn.image import build
 from shared.radiograph import FINDINGS
@@ -57,17 +57,17 @@ class Subject:
 
     def judge(self, pictures: Pixels) -> Floats:
         """Probabilities [n, labels]."""
-        found = [self.plain.run([_unit(each) for each in part]) for part in _chunks(pictures)]
+        found = [self.plain.run([_unit(self.plain, each) for each in part]) for part in _chunks(pictures)]
         return np.stack([row for rows in found for row in rows])[:, self._span]
 
     def explain(self, pictures: Pixels) -> Floats:
         """Maps [n, h, w]."""
-        found = [self.heat.run([_unit((each, HEAD)) for each in part]) for part in _chunks(pictures)]
+        found = [self.heat.run([_unit(self.heat, (each, HEAD)) for each in part]) for part in _chunks(pictures)]
         return np.stack([row for rows in found for row in rows])[:, self._width :].reshape(-1, *self.heat.grid)
 
 
-def _unit(payload: object) -> Unit:
-    return Unit(None, 1, 0.0, payload=payload)
+def _unit(lane: Lane, payload: object) -> Unit:
+    return Unit(lane, 1, 0.0, payload=payload)
 
 
 def _chunks(pictures: Pixels) -> list[Pixels]:

@@ -64,7 +64,7 @@ class Spent:
 
 def _cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 async def call(address: str, load: Load, texts: list[str]) -> None:

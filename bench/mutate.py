@@ -200,8 +200,10 @@ def _outputs(request: Request, chance: random.Random) -> None:
 
 
 def _parameters(request: Request, chance: random.Random) -> None:
-    holder = chance.choice([request, *request.inputs, *request.outputs])
-    parameter = holder.parameters[chance.choice(PARAMETERS)]
+    holders = [request.parameters]
+    holders += [each.parameters for each in request.inputs]
+    holders += [each.parameters for each in request.outputs]
+    parameter = chance.choice(holders)[chance.choice(PARAMETERS)]
     kind = chance.randrange(6)
     if kind == 0:
         parameter.bool_param = chance.random() < 0.8

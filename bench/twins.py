@@ -25,7 +25,7 @@ class Twins:
 def draw_twins(finding: str, seeds: range, side: int = 96) -> Twins:
     """One pair for each of `seeds`, of people that no training has drawn: theirs are large random numbers."""
     drawn = [_draw(finding, seed, side) for seed in seeds]
-    return Twins(*(np.stack(each) for each in zip(*drawn, strict=True)))  # type: ignore[arg-type]
+    return Twins(*(np.stack(each) for each in zip(*drawn, strict=True)))
 
 
 def _draw(finding: str, seed: int, side: int) -> tuple[Pixels, Pixels, NDArray[np.bool_]]:

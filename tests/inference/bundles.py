@@ -15,6 +15,7 @@ from shared.nn.bert import Bert, Shape, write_weights
 from shared.nn.heads import Heads, save_heads
 
 WIDTH = 32
+INNER = 64
 WORDS = [
     "where",
     "is",
@@ -38,7 +39,7 @@ CONFIG = {
     "hidden_size": WIDTH,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "intermediate_size": 64,
+    "intermediate_size": INNER,
     "max_position_embeddings": 64,
     "type_vocab_size": 2,
     "hidden_act": "gelu",
@@ -63,7 +64,7 @@ def write_tokenizer(path: Path) -> None:
 def draw_pairs(seed: int) -> dict[Place, tuple[torch.Tensor, torch.Tensor]]:
     """Random a and b of ADAPTER for the encoder of CONFIG, large enough to change its answers."""
     chance = torch.Generator().manual_seed(seed)
-    width, inner = WIDTH, CONFIG["intermediate_size"]
+    width, inner = WIDTH, INNER
     shapes = {"qkv": (width, 3 * width), "mix": (width, width), "widen": (width, inner), "narrow": (inner, width)}
     return {
         (layer, name): (

@@ -104,7 +104,7 @@ async def serving(settings: Settings, ledger: Turning) -> AsyncIterator[Running]
             following = asyncio.ensure_future(lifecycle.follow(ledger.watch()))
             limits = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("send", "receive")]
             async with grpc.aio.insecure_channel(address, limits) as channel:
-                stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+                stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
                 yield Running(address, stub, registry, ledger, engine, following)
             following.cancel()
             with suppress(asyncio.CancelledError):
