@@ -127,6 +127,14 @@ async def _doors(settings: Settings, registry: Registry, engine: Engine) -> Asyn
 
 
 @pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    made = Engine()
+    made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
 async def running(store: Store) -> AsyncIterator[Running]:
     """All three models of `store`, live."""
     ledger = Turning()

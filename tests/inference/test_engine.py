@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,14 +38,6 @@ class Device:
 
     def proven(self, payload: Any) -> Any:
         return 0
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    made = Engine()
-    made.start()
-    yield made
-    await made.stop()
 
 
 def call(seconds: float = 30, priority: int = 5) -> Call:

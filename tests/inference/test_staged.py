@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -29,14 +28,6 @@ class StagedLoader(Loader):
     def _find_device(self) -> Any:
         self._engine.overlap()
         return torch.device("cpu"), self.tape
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    made = Engine()
-    made.start()
-    yield made
-    await made.stop()
 
 
 async def probabilities(model: Served, texts: list[str], *asked: str) -> dict[str, Any]:
