@@ -108,15 +108,14 @@ def test_small_passes_are_played_and_large_ones_launched(forward: Staged, tape: 
 def test_two_threads_take_turns(forward: Staged) -> None:
     """Each gets its own answers, though both write the same inputs and read the same outputs."""
     both = threading.Barrier(2)
+    asked = [[draw([5 + (seed + n) % 7] * 9, 2, 1000 * seed + n) for n in range(40)] for seed in range(2)]
+    expected = [[expect(*each) for each in mine] for mine in asked]  # whose weights are drawn: by one thread at a time
 
     @torch.inference_mode()
     def work(seed: int) -> float:
         both.wait(30)
-        worst = 0.0
-        for number in range(40):
-            batch, groups = draw([5 + (seed + number) % 7] * 9, 2, 1000 * seed + number)
-            worst = max(worst, float(np.abs(forward.run(batch, groups, read) - expect(batch, groups)).max()))
-        return worst
+        found = [forward.run(*each, read) for each in asked[seed]]
+        return max(float(np.abs(one - other).max()) for one, other in zip(found, expected[seed], strict=True))
 
     with ThreadPoolExecutor(2) as threads:
         assert max(threads.map(work, range(2))) <= 2e-5
