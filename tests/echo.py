@@ -2,6 +2,7 @@
 
 It answers with the request's own text. A request says with its text what should happen: ``reject``, ``bug``, ``hang``, ``down``,
 ``until <file>`` (down until it exists), ``slow <seconds>``, ``die`` (the process is killed while the batch is in hand, the first time).
+ECHO_STALLED, ECHO_DRAIN, ECHO_SESSION and ECHO_REVOKE_PATIENCE are seconds that the streamed door shall take for its own.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from protos import event_pb2, intent_pb2
 from shared.domain import Domain, Prediction, Tools
 from shared.errors import Reject, Unavailable
 from shared.run import run
-from shared.stream import worker
+from shared.stream import offsets, worker
 
 
 async def handle(request: intent_pb2.IntentRequest, tools: Tools) -> intent_pb2.IntentResult:
@@ -76,5 +77,6 @@ def echo(name: str) -> Domain:
 
 
 if __name__ == "__main__":
-    worker.STALLED = float(os.environ.get("ECHO_STALLED", worker.STALLED))
+    for module, name in ((worker, "STALLED"), (worker, "DRAIN"), (worker, "SESSION"), (offsets, "REVOKE_PATIENCE")):
+        setattr(module, name, float(os.environ.get(f"ECHO_{name}", getattr(module, name))))
     run(echo(os.environ["ECHO_NAME"]))

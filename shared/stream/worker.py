@@ -28,6 +28,7 @@ from shared.topic.publisher import Publisher
 log = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL = 900.0  # seconds: after this the broker evicts a member that takes no new events
+SESSION = 12.0  # seconds without a heartbeat after which the broker gives a member's partitions to others
 STALLED = 30.0  # seconds with a backlog and no batch taken: Faust's consumer can stall silently
 DRAIN = 20.0  # seconds that the batch in hand has to finish when the process stops
 
@@ -56,7 +57,7 @@ class Worker:
             datadir=str(scratch),  # Faust writes there even without tables
             consumer_group_instance_id=f"{self._domain.name}-{settings.instance}",
             consumer_auto_offset_reset="earliest",
-            broker_session_timeout=12,
+            broker_session_timeout=SESSION,
             broker_heartbeat_interval=1,
             broker_rebalance_timeout=60,
             broker_commit_interval=1,

@@ -15,6 +15,8 @@ from shared.topic.records import Record, as_it_is, named_only, without_value
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 10.0  # seconds that brokers have to answer
+
 
 class Publisher:
     """One producer of this process, `acks=all`.
@@ -43,7 +45,7 @@ class Publisher:
                 client_id=self._client_id,
                 acks="all",
                 max_request_size=20 * 1024 * 1024,
-                request_timeout_ms=10_000,
+                request_timeout_ms=round(PATIENCE * 1000),
             )
             try:
                 await producer.start()

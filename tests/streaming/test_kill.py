@@ -11,6 +11,7 @@ from tests.stack import Process, Stack, headers, request, wait_until
 
 KILLS = 6
 EVENTS = 3_000
+SESSION = "4"  # seconds: who joins waits as long for whoever left
 
 
 def events(number: int, start: int = 0) -> list[tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]]:
@@ -78,9 +79,9 @@ def test_kill_9_under_load(stack: Stack) -> None:
 def test_workers_joining_and_leaving(stack: Stack) -> None:
     """Rebalances under load, some in order, some by kill -9: every partition's events are settled once."""
     chance = random.Random(20260505)
-    with stack.run("stream", "a"), sending(stack, EVENTS):
+    with stack.run("stream", "a", ECHO_SESSION=SESSION), sending(stack, EVENTS):
         for n in range(4):
-            with stack.run("stream", f"b{n % 2}") as other:
+            with stack.run("stream", f"b{n % 2}", ECHO_SESSION=SESSION) as other:
                 settle_in(other)
                 time.sleep(chance.uniform(0, 1))
                 if n % 2:

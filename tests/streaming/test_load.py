@@ -59,7 +59,7 @@ def test_a_backlog_of_large_events_waits_in_the_topic(stack: Stack) -> None:
 def test_a_rebalance_finds_a_worker_that_is_full(stack: Stack) -> None:
     """It reads no further, and yet gives its partitions up: nothing is lost, and nothing stands still."""
     asyncio.run(send_large(stack, 40))
-    with stack.run("stream", "a") as worker:
+    with stack.run("stream", "a", ECHO_REVOKE_PATIENCE="2") as worker:
         wait_until(lambda: "waiting for inference" in worker.said(), "the first event waits")
         wait_until(lambda: settled(worker), "it reads no further")
         with stack.run("stream", "b") as other:

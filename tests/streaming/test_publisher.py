@@ -8,6 +8,7 @@ from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
 
 from shared.errors import Unavailable
+from shared.topic import publisher as publishing
 from shared.topic.publisher import Publisher
 from shared.topic.records import Record
 from tests.conftest import Kafka
@@ -49,8 +50,9 @@ async def test_headers_and_a_key_larger_than_the_topic_takes_go_without_them(kaf
     assert all(dict(each)["tidemill.omitted"].startswith(b"the headers or the key") for each in headers)
 
 
-async def test_a_missing_topic_is_named(kafka: Kafka) -> None:
+async def test_a_missing_topic_is_named(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     """Topics are made by the operator, never by us."""
+    monkeypatch.setattr(publishing, "PATIENCE", 1.0)
     publisher = Publisher(kafka.bootstrap, "test")
     try:
         with pytest.raises(Unavailable, match=r"no\.such\.topic"):

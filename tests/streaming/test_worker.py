@@ -173,7 +173,7 @@ def test_transactions_are_honoured(stack: Stack) -> None:
 def test_sigterm_while_something_is_down_commits_nothing_unfinished(stack: Stack) -> None:
     """A batch that waits in place is left for the next process; the exit is still in order."""
     stack.send([(b"c", request("down"), headers("1"))])
-    with stack.run("stream") as worker:
+    with stack.run("stream", ECHO_DRAIN="2") as worker:
         wait_until(lambda: "waiting for inference" in worker.said(), "the wait is in the log")
         assert worker.terminate() == 0
     assert not stack.unfinished_but_committed()
