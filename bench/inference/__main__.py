@@ -39,6 +39,13 @@ def measure(ground: Ground) -> dict[str, Any]:
     return curves
 
 
+def swap(ground: Ground) -> None:
+    """Promotes to the first precision's server, under load."""
+    for number in range(ground.size.pressures):
+        pressure.swap(ground, next(iter(ground.servers)), number)
+        say(f"swap {number + 1}/{ground.size.pressures}")
+
+
 def main() -> None:
     given = _arguments()
     folder = given.data.resolve()
@@ -60,12 +67,13 @@ def run(models: Models, folder: Path, size: Size, given: argparse.Namespace, abo
         curves = measure(ground)
         right = report.accuracy(ground)
         precisions = list(ground.servers)
-    # Alone: a promotion would have every server load the new version at once.
-    with prepared(models, folder, size, given.seed, given.precisions[:1], processes, figures) as ground:
-        throughput.warm_up(ground)
-        for number in range(size.pressures):
-            pressure.swap(ground, given.precisions[0], number)
-            say(f"swap {number + 1}/{size.pressures}")
+        if precisions == given.precisions[:1]:
+            swap(ground)
+    if precisions != given.precisions[:1]:
+        # Alone: a promotion would have every server load the new version at once.
+        with prepared(models, folder, size, given.seed, given.precisions[:1], processes, figures) as ground:
+            throughput.warm_up(ground)
+            swap(ground)
     said = list(report.lines(figures, precisions, right))
     report.tell(said, figures, right)
     head = {"about": about, "seed": given.seed, "accuracy": right}

@@ -39,15 +39,13 @@ class Child:
 
 @contextmanager
 def running(module: str, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Child]:
-    """`python -m MODULE ARGUMENTS`, ready; ended afterwards by the end of its input."""
+    """`python -m MODULE ARGUMENTS`; the first that is heard of it is that it is ready. Ended afterwards by the end of its input."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            child = Child(process, " ".join((module, *arguments)))
-            child.hear()
-            yield child
+            yield Child(process, " ".join((module, *arguments)))
         finally:
             assert process.stdin is not None
             process.stdin.close()

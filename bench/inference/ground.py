@@ -1,5 +1,6 @@
 """What every measurement stands on: the servers, who calls them, the loops beside them, and the book of figures."""
 
+import itertools
 import json
 import statistics
 from collections import defaultdict
@@ -154,4 +155,6 @@ def prepared(
         engines = {
             precision: stack.enter_context(child.running(*arguments, environment=around[precision])) for precision in up
         }
+        for each in [*itertools.chain(*callers.values()), bare, *engines.values()]:  # they start side by side
+            each.hear()
         yield Ground(models, url, folder, size, seed, up, callers, bare, engines, figures)
