@@ -106,7 +106,8 @@ def flood(ground: Ground, precision: str) -> None:
     quiet = Stream(INTENT, _rows(load), rate=load / _rows(load), caller="quiet")
     loud = Stream(INTENT, 128, clients=8, caller="flood", first=64)
     alone = ground.call(precision, [quiet], texts, seconds)[0]
-    beside = ground.call(precision, [quiet, loud], texts, seconds)[0]
+    beside, louder = ground.call(precision, [quiet, loud], texts, seconds)
+    ground.figures.note(f"{precision}_flood_loud_rate", louder.rate())
     note = ground.figures.note
     for share in (50, 99):
         before, now = alone.latency(share / 100), beside.latency(share / 100)

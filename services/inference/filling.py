@@ -18,7 +18,7 @@ class Verdict(Enum):
 @dataclass(slots=True)
 class Filling:
     """limit: the cost of the batch at most: the lane's budget, or less where a row in it is in a hurry. doubted: callers whose rows share
-    no pass with others'."""
+    no pass with others'. heavy: callers whose rows make no pass with one of a light caller's slower."""
 
     lane: Lane
     pace: Pace
@@ -26,10 +26,13 @@ class Filling:
     limit: float
     sides: int = 1  # passes that are made beside it, itself included
     doubted: Container[str] = ()
+    light: Container[str] = ()
+    heavy: Container[str] = ()
     spent: int = 0
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)
     rows: float = float("inf")  # at most, because a pass of more has failed
+    quick: float = float("inf")  # the cost at most with rows of heavy callers, because a light one's are in it
     apart: tuple[str, bool] | None = None  # whose rows alone, and whether those of failed passes; None: all others'
 
     def offer(self, unit: Unit, room: float, floor: float) -> Verdict:
@@ -40,9 +43,9 @@ class Filling:
         floor: below this cost the batch is not cut short for a row in a hurry.
         """
         apart = self._set_apart(unit)
-        if self.units and apart != self.apart:
-            return Verdict.APART
         after, rows = self.spent + unit.cost, min(self.rows, unit.company or self.rows)
+        if self.units and (apart != self.apart or (after > self.quick and unit.caller in self.heavy)):
+            return Verdict.APART
         begun = bool(self.units) and unit.follows(self.units[-1])
         if not begun:
             in_time = self.pace.room(unit.deadline - self.now)
@@ -56,6 +59,8 @@ class Filling:
             self.limit = min(self.limit, in_time)
         self.units.append(unit)
         self.spent, self.rows, self.apart = after, rows, apart
+        if unit.caller in self.light:
+            self.quick = self.pace.quick()
         return Verdict.IN
 
     def _set_apart(self, unit: Unit) -> tuple[str, bool] | None:

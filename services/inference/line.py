@@ -12,6 +12,7 @@ from services.inference.units import Lane, Unit
 # for little on average asks for more than a share at moments (as Linux's fair scheduler treats who slept).
 SAVED = 0.25
 KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
+MOST = 4096  # callers who left are remembered at once
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,7 @@ class Line:
     queues: dict[Lane, Queue] = field(default_factory=dict)
     cost: Counter[Lane] = field(default_factory=Counter)
     latest: float = 0.0  # deadline of all that were ever in this line
+    begun: bool = False  # some of them were served
 
     def add(self, unit: Unit) -> None:
         queue = self.queues.get(unit.lane)
@@ -107,11 +109,16 @@ class Level:
         long all rows are in a hurry, and small batches would make it longer: so where more waits than one pass takes, `before` (the cost
         of the lane's rows of higher priorities) included, batches are cut short only a little for rows in a hurry, and not at all for
         callers who are to blame.
+
+        Time goes with who was served least of those who wait, as in start-time fair queueing. Where all of these have just come, none
+        tells of it; then it goes on by their shares. (If it always did, it would run away from a caller who always waits: others are
+        gone sooner than if they had shared, and would come back with less and less of a claim to go first.)
         """
         spent, whole = filling.spent, sum(line.weight for line in self.lines.values())
         self._take_turns(filling, room, before)
-        self.time += filling.pace.share(filling.spent - spent) / whole
-        if self.lines:  # whoever had its wish left the others more than their shares
+        if not any(line.begun for line in self.lines.values()):
+            self.time += filling.pace.share(filling.spent - spent) / whole
+        if self.lines:
             self.time = max(self.time, min(line.served for line in self.lines.values()))
 
     def _take_turns(self, filling: Filling, room: float, before: int) -> None:
@@ -133,6 +140,7 @@ class Level:
             self._take(line, unit)
             if verdict is Verdict.IN:
                 line.served += filling.pace.share(unit.cost) / line.weight
+                line.begun = True
             else:
                 self._shed_rest(line, unit, filling)
             if line.following(unit) is not None:
@@ -186,5 +194,6 @@ class Level:
         if caller in self.lines and not self.lines[caller].queues:
             self.left[caller] = self.lines.pop(caller).served
             if len(self.left) > 2 * self.kept:
-                self.left = {each: served for each, served in self.left.items() if served > self.time - SAVED}
+                owing = [(served, each) for each, served in self.left.items() if served > self.time - SAVED]
+                self.left = {each: served for served, each in heapq.nlargest(MOST, owing)}
                 self.kept = max(len(self.left), KEPT)

@@ -11,7 +11,8 @@ HICCUP = 4.0
 MARGIN = 3.0  # mean deviations that an estimate adds: a row that ends a moment late was computed for nothing
 NEARLY = 0.9  # of what the device does in full passes
 SHARED = 10  # times smaller than the budget is a pass, where a light caller shares the device with a heavy one, ...
-OVERHEAD = 0.3  # ... unless more than this share of it would be what any pass takes
+OVERHEAD = 0.3  # ... unless more than this share of it would be what any pass takes, ...
+QUICK = 0.5  # ... or than this one, where the light caller's own rows are in it
 ALIKE = 0.25  # relative deviation of passes' costs below which they tell how fast the device is, but not what any pass takes
 GUESS = 0.1  # seconds that a full pass is taken for while nothing is known, where lanes are weighed against each other
 
@@ -75,9 +76,15 @@ class Pace:
 
     def shared(self) -> float:
         """The cost of a pass that nobody waits long for: small, but not so small that it wastes the device."""
-        if not self.known:
-            return self.budget
-        return min(max(self.budget / SHARED, self.fixed / self.each * (1 / OVERHEAD - 1)), self.budget)
+        return min(max(self.budget / SHARED, self._spending(OVERHEAD)), self.budget)
+
+    def quick(self) -> float:
+        """The cost of a pass up to which more rows are nearly for nothing."""
+        return min(self._spending(QUICK), self.budget)
+
+    def _spending(self, share: float) -> float:
+        """The cost of a pass of which this share is what any takes; more than any while nothing is known."""
+        return self.fixed / self.each * (1 / share - 1) if self.known else float("inf")
 
     def share(self, cost: float) -> float:
         """Seconds of the device that rows of this cost take, beside others in a full pass: in these, lanes can be compared."""

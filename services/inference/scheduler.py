@@ -12,18 +12,15 @@ from itertools import count
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
+from services.inference.company import Company
 from services.inference.filling import Filling
 from services.inference.line import Level
 from services.inference.pace import Pace
 from services.inference.units import Batch, Lane, Unit
 
 RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
-# Whoever comes waits for the pass in hand, which another caller's rows have filled. So passes are smaller while a light caller shares the
-# device. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the most out of it.
-DOUBTED = (
-    1.0  # seconds for which the rows of a caller share no pass with others', after the model failed on one of them
-)
-COMPANY = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
+# Seconds for which the rows of a caller share no pass with others', after the model failed on one of them.
+DOUBTED = 1.0
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -41,8 +38,7 @@ class Scheduler:
         self._credit: dict[
             int, float
         ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
-        self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
-        self._heavy: dict[str, float] = {}  # caller -> when it last had a full pass or more waiting
+        self._company = Company()  # of the lowest priority that waits
         self._doubted: dict[str, float] = {}  # caller -> until when
         # A lane that is unloaded must not be held here.
         self._paces: WeakKeyDictionary[Lane, Pace] = WeakKeyDictionary()
@@ -149,9 +145,11 @@ class Scheduler:
         owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
-        most = pace.shared() if self._is_shared(now) else self._divide(lane, free)
+        light = self._find_light(now)
+        most = pace.shared() if light else self._divide(lane, free)
         self._doubted = {caller: until for caller, until in self._doubted.items() if until > now}
-        filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys())
+        heavy = self._company.heavy if light else frozenset[str]()
+        filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys(), light, heavy)
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
@@ -171,18 +169,16 @@ class Scheduler:
         pace, whole = self._pace(lane), sum(level.cost[lane] for level in self._levels.values())
         return min(max(whole / free, pace.shared() if pace.known else 0.0), lane.budget)
 
-    def _is_shared(self, now: float) -> bool:
-        """Whether a light caller has rows waiting beside another's of its priority, or both had a moment ago.
+    def _find_light(self, now: float) -> frozenset[str]:
+        """Callers with little waiting beside another's rows of their priority, now or a moment ago.
 
-        The lowest priority that waits is looked at: who has a higher one goes first in any case, and all would pay for smaller passes.
+        Whoever comes waits for the pass in hand. So passes are smaller while a light caller shares the device, and its own go without the
+        rows of heavy ones. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the
+        most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any case, and all would pay for
+        smaller passes.
         """
-        lines = self._levels[max(self._levels)].lines
-        self._present |= dict.fromkeys(lines, now)
-        self._heavy |= dict.fromkeys((caller for caller, line in lines.items() if line.passes() >= 1), now)
-        self._present, self._heavy = (
-            {caller: at for caller, at in seen.items() if now - at < COMPANY} for seen in (self._present, self._heavy)
-        )
-        return len(self._present) > 1 and not self._heavy.keys() >= self._present.keys()
+        self._company.meet(self._levels[max(self._levels)].lines, now)
+        return self._company.light
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
         level = self._levels.get(priority)

@@ -94,7 +94,7 @@ def test_a_flood_does_not_shed_what_others_have_in_a_hurry() -> None:
     flood = Stream(4.0 * device.capacity(), 20 * whole, caller="other", rows=64)
     ended = device.run([modest, flood], until=60.0)
     assert ended.rate("answered", caller="modest") > 0.99
-    assert ended.cost.total() > 0.7 * device.capacity() * ended.busy
+    assert ended.cost.total() > 0.65 * device.capacity() * ended.busy
 
 
 @pytest.mark.parametrize("patience", [0.03, 0.04, 0.05])

@@ -66,8 +66,48 @@ def test_passes_are_smaller_while_a_light_caller_shares(fixed: float, most: int)
     scheduler.add([unit(5, caller="flood") for _ in range(120)])
     assert take_cost(scheduler, 0.0) == 100
     scheduler.add([unit(5, caller="other")])
+    scheduler.take(1.0)
     assert most - 5 < take_cost(scheduler, 1.0) == take_cost(scheduler, 1.9) <= most
     assert take_cost(scheduler, 2.1) == 100
+
+
+@pytest.mark.parametrize(("fixed", "most"), [(0.001, 5), (0.2, 20), (10.0, 100)])
+def test_a_light_callers_pass_is_not_slowed_down_by_a_heavy_one(fixed: float, most: int) -> None:
+    """The flood's rows join its own as long as half of the pass is what any takes; a light caller's join any up to the smaller size."""
+    scheduler = learned(fixed)
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.take(0.0)
+    scheduler.add([unit(5, caller="other")])
+    batch = scheduler.take(1.0)
+    assert batch is not None
+    assert {"other"} <= {each.caller for each in batch.units} <= {"other", "flood"}
+    assert most - 10 < batch.cost <= most
+    scheduler.add([unit(5, caller=f"another {number}") for number in range(8)])
+    batch = scheduler.take(1.0)
+    assert batch is not None
+    assert len({each.caller for each in batch.units} - {"flood"}) == min(8, {5: 2, 20: 8, 100: 8}[most])
+
+
+def test_a_light_caller_goes_first_for_as_long_as_it_is_light() -> None:
+    """Beside a flood, however long that has lasted: what it leaves to the flood is never held against it."""
+    scheduler = learned(0.001)
+    scheduler.add([unit(5, caller="flood") for _ in range(200)])
+    scheduler.take(0.0)
+    for number in range(200):
+        scheduler.add([unit(5, caller="light"), *(unit(5, caller="flood") for _ in range(4))])
+        passes = [scheduler.take(0.1 * number) for _ in range(3)]
+        served = [{each.caller for each in batch.units} for batch in passes if batch is not None]
+        assert served == [{"light"}, {"flood"}, {"flood"}]
+
+
+def test_a_burst_of_a_light_caller_is_no_flood() -> None:
+    """It has more than a pass waiting for a moment, a tenth of what the flood has: passes stay small."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="flood") for _ in range(400)])
+    scheduler.add([unit(5, caller="burst") for _ in range(40)])
+    assert take_cost(scheduler, 0.0) <= 46
+    scheduler.add([unit(5, caller="burst") for _ in range(80)])
+    assert take_cost(scheduler, 0.1) == 100
 
 
 def test_passes_are_full_while_all_callers_have_much_waiting() -> None:
