@@ -12,6 +12,7 @@ from services.inference import refusal
 from services.inference.admission import Admission
 from services.inference.blame import Verdict
 from services.inference.crew import Crew
+from services.inference.habits import Habits
 from services.inference.passes import Device, Ticket, run
 from services.inference.scheduler import Scheduler
 from services.inference.threads import use_cores
@@ -49,6 +50,7 @@ class Engine:
         self._crew = Crew(
             self._take, lambda: self._scheduler.waiting > 0, self._serve, self._die, self._scheduler.is_ample
         )
+        self._habits = Habits()
         self._timeline: Timeline | None = None  # of a device that makes one pass after another
         self._lock = self._crew.lock  # guards the scheduler
         self._loop: asyncio.AbstractEventLoop
@@ -87,6 +89,20 @@ class Engine:
         with self._lock:
             return _bounded(self._scheduler.backlog())
 
+    def turn_away(self, rows: int, call: Call) -> None:
+        """For who has work to do before it can ask for `compute`, which would be in vain.
+
+        Raises:
+            Refusal: RESOURCE_EXHAUSTED: what waits before them leaves less time than so many rows usually take.
+        """
+        with self._lock:
+            before = self._scheduler.ahead(call.priority, call.caller, call.deadline)
+            usual = self._habits.guess(call.model, rows)
+        # Only a queue corrects what is usual, by those of it who are let in: so the less waits, the less it counts.
+        late = before + min(usual, before) - (call.deadline - time.monotonic())
+        if before > 0 and late > 0:
+            raise refusal.overloaded(_bounded(late))
+
     async def compute(self, rows: Sequence[Work], call: Call) -> Ticket:
         """Returns when every row has its result, or is known to be one that the model fails on.
 
@@ -117,6 +133,7 @@ class Engine:
         if seconds <= 0:  # which says nothing of how long they would take
             raise refusal.expired()
         before, own = self._scheduler.foresee(units)
+        self._habits.learn(units[0].owner.model, len(units), own)
         if own > seconds:
             self._scheduler.doubt(units)
             raise refusal.hopeless(len(units), own)

@@ -7,12 +7,14 @@ from enum import Enum, auto
 from services.inference.pace import Pace
 from services.inference.units import Lane, Unit
 
+HURRY = 8  # full passes: a request that has less time is not begun where a later pass would take it as a whole
+
 
 class Verdict(Enum):
     IN = auto()
     SHED = auto()
     FULL = auto()  # it must wait, and whoever is behind it too
-    APART = auto()  # it must wait, for it shares no pass with what this one has begun with
+    APART = auto()  # it must wait, for this pass is not for it; others need not
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ class Filling:
         if self.units and (len(self.units) >= rows or after > (self.limit if begun else min(room, self.limit))):
             return Verdict.FULL
         if not begun:
+            if self._is_risky(unit):
+                return Verdict.APART
             if in_time < max(after, min(floor, self.limit)) or self._ends_late(unit):
                 return self._drop(unit)
             self.limit = min(self.limit, in_time)
@@ -67,6 +71,18 @@ class Filling:
         """Rows of a failed pass are tried again with their caller's alone: whoever has none at fault is soon rid of the others'."""
         undecided = unit.company > 0
         return (unit.caller, undecided) if undecided or unit.caller in self.doubted else None
+
+    def _is_risky(self, unit: Unit) -> bool:
+        """Whether its request, of which only a part has room here, would have room in a pass of its own, and is in a hurry: what is more
+        urgent, and yet to come, then goes before the rest of it, and could make the part worthless. But a pass must be worth its while.
+        """
+        hurry = unit.deadline - self.now < HURRY * self.pace.seconds(self.lane.budget)
+        return (
+            hurry
+            and self.limit < self.spent + unit.rest
+            and unit.rest <= self.lane.budget
+            and self.spent >= self.pace.least()
+        )
 
     def _ends_late(self, unit: Unit) -> bool:
         """Whether the request of this row, the first of it, will: in this batch or, where it is too large, in as few as it takes."""

@@ -113,24 +113,28 @@ class Scheduler:
         costs = sum((level.cost for level in self._levels.values()), Counter[Lane]())
         return any(cost >= self._pace(lane).shared() for lane, cost in costs.items())
 
-    def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
-        """For rows of one request that are not yet added: (seconds that certainly go before them, seconds that they take), at the least.
+    def ahead(self, priority: int, caller: str, deadline: float) -> float:
+        """Seconds that certainly go before rows that are not yet added, at the least.
 
         Before them go all of higher priorities, and their caller's own whose deadlines are no later; but the small share that each
         priority keeps is theirs in any case. What other callers of their priority have waiting does not count: callers share.
         """
-        one = units[0]
         own = 0.0
-        level = self._levels.get(one.priority)
-        line = level.lines.get(one.caller) if level else None
-        if line is not None and line.latest <= one.deadline:
+        level = self._levels.get(priority)
+        line = level.lines.get(caller) if level else None
+        if line is not None and line.latest <= deadline:
             own = self._known_seconds(line.cost)
-        higher = sum(self._known_seconds(level.cost) for p, level in self._levels.items() if p < one.priority)
+        higher = sum(self._known_seconds(level.cost) for p, level in self._levels.items() if p < priority)
+        return min(own + higher, own / RESERVED) / self.sides
+
+    def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
+        """For rows of one request that are not yet added: (seconds that go before them, seconds that they take), at the least."""
         costs: dict[Lane, int] = {}
         for unit in units:
             costs[unit.lane] = costs.get(unit.lane, 0) + unit.cost
         alone = sum(self._known_seconds({lane: cost}) * self._pace(lane).trust for lane, cost in costs.items())
-        return min(own + higher, own / RESERVED) / self.sides, alone / min(self.sides, len(units))
+        one = units[0]
+        return self.ahead(one.priority, one.caller, one.deadline), alone / min(self.sides, len(units))
 
     def take(self, now: float, free: int = 1) -> Batch | None:
         """The next batch: at most its lane's budget in cost, less where callers share, or one row that costs more. None: nothing waits.

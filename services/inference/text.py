@@ -162,6 +162,7 @@ class TextModel:
         self.outputs = identity.outputs(TRUNCATED, *describe_embedding(each.width for each in encoders), *told)
 
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
+        self._engine.turn_away(rows, call)
         began = time.monotonic()
         embeds = EMBEDDING in call.asked
         head = attribution.begin(self._identity, rows, call)
