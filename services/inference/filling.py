@@ -7,7 +7,8 @@ from enum import Enum, auto
 from services.inference.pace import Pace
 from services.inference.units import Lane, Unit
 
-HURRY = 8  # full passes: a request that has less time is not begun where a later pass would take it as a whole
+HURRY = 8  # full passes: a request that has less time is not begun where a later pass would take it as a whole, ...
+WORTH = 0.75  # ... if this one is so full already
 
 
 class Verdict(Enum):
@@ -74,15 +75,11 @@ class Filling:
 
     def _is_risky(self, unit: Unit) -> bool:
         """Whether its request, of which only a part has room here, would have room in a pass of its own, and is in a hurry: what is more
-        urgent, and yet to come, then goes before the rest of it, and could make the part worthless. But a pass must be worth its while.
+        urgent, and yet to come, then goes before the rest of it, and could make the part worthless.
         """
         hurry = unit.deadline - self.now < HURRY * self.pace.seconds(self.lane.budget)
-        return (
-            hurry
-            and self.limit < self.spent + unit.rest
-            and unit.rest <= self.lane.budget
-            and self.spent >= self.pace.least()
-        )
+        splits = self.limit < self.spent + unit.rest and unit.rest <= self.lane.budget
+        return hurry and splits and self.spent >= max(self.pace.least(), WORTH * self.limit)
 
     def _ends_late(self, unit: Unit) -> bool:
         """Whether the request of this row, the first of it, will: in this batch or, where it is too large, in as few as it takes."""

@@ -12,6 +12,7 @@ from services.inference.units import Lane, Unit
 # for little on average asks for more than a share at moments (as Linux's fair scheduler treats who slept).
 SAVED = 0.25
 KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
+LATELY = 0.05  # what the last pass counts for in the part of the device that a priority has
 MOST = 4096  # callers who left are remembered at once
 
 
@@ -89,6 +90,7 @@ class Level:
     lines: dict[str, Line] = field(default_factory=dict)
     left: dict[str, float] = field(default_factory=dict)  # who has none waiting -> `served`, unless long ago
     cost: Counter[Lane] = field(default_factory=Counter)
+    part: float = 1.0  # of the device that it had of late, while something waited
     kept: int = KEPT  # how many of those who left were remembered when it was last looked over
 
     def add(self, unit: Unit) -> None:
@@ -98,6 +100,10 @@ class Level:
             line = self.lines[unit.caller] = Line(saved, self.weigh(unit.caller))
         line.add(unit)
         self.cost[unit.lane] += unit.cost
+
+    def notice(self, part: float) -> None:
+        """Of the pass that was just filled, this was its own."""
+        self.part += LATELY * (part - self.part)
 
     def first(self) -> Unit:
         return min(self.lines.values(), key=lambda line: (line.served, line.head()[:2])).head()[2]

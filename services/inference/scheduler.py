@@ -3,22 +3,23 @@
 Batching needs no timer: while the device works, rows pile up, and the pile is the next batch (after text-embeddings-inference's queue),
 limited by a budget of tokens. Order is by priority; within a priority callers share what there is by weight (start-time fair queueing,
 Goyal et al. 1996), and each caller's rows go by deadline. A small share of the device is kept for each lesser priority, so that none
-starves (deficit round robin, Shreedhar and Varghese 1995, in seconds of the device). Rows that would end late are not computed.
+starves (`credits`). Rows that would end late are not computed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 from services.inference.company import Company
+from services.inference.credits import RESERVED, Credits
 from services.inference.filling import Filling
 from services.inference.line import Level
 from services.inference.pace import Pace
 from services.inference.units import Batch, Lane, Unit
 
-RESERVED = 0.05  # of the device, for each priority that waits behind a higher one
+HOPE = 1.5  # times the part of the device that a priority had of late: for what it may have soon, rows are let in
 # Seconds for which the rows of a caller share no pass with others', after the model failed on one of them.
 DOUBTED = 1.0
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
@@ -35,9 +36,7 @@ class Scheduler:
         self._weigh: Callable[[str], float] = lambda caller: weights.get(caller, 1.0)
         self._levels: dict[int, Level] = {}
         self._arrivals = count()
-        self._credit: dict[
-            int, float
-        ] = {}  # priority -> seconds of the device that it is owed; below 0, has had beforehand
+        self._credits = Credits()
         self._company = Company()  # of the lowest priority that waits
         self._doubted: dict[str, float] = {}  # caller -> until when
         # A lane that is unloaded must not be held here.
@@ -114,10 +113,11 @@ class Scheduler:
         return any(cost >= self._pace(lane).shared() for lane, cost in costs.items())
 
     def ahead(self, priority: int, caller: str, deadline: float) -> float:
-        """Seconds that certainly go before rows that are not yet added, at the least.
+        """Seconds that go before rows that are not yet added, at the least.
 
-        Before them go all of higher priorities, and their caller's own whose deadlines are no later; but the small share that each
-        priority keeps is theirs in any case. What other callers of their priority have waiting does not count: callers share.
+        Before them go all of higher priorities, and their caller's own whose deadlines are no later, and these at no more than `HOPE` times
+        the pace that their priority had of late; but the small share that each priority keeps is theirs in any case. What other callers
+        of their priority have waiting does not count: callers share.
         """
         own = 0.0
         level = self._levels.get(priority)
@@ -125,7 +125,8 @@ class Scheduler:
         if line is not None and line.latest <= deadline:
             own = self._known_seconds(line.cost)
         higher = sum(self._known_seconds(level.cost) for p, level in self._levels.items() if p < priority)
-        return min(own + higher, own / RESERVED) / self.sides
+        part = min(HOPE * level.part, 1.0) if level else 1.0
+        return min(max(own + higher, own / part), own / RESERVED) / self.sides
 
     def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
         """For rows of one request that are not yet added: (seconds that go before them, seconds that they take), at the least."""
@@ -146,7 +147,7 @@ class Scheduler:
             return None
         order = sorted(self._levels)
         behind = order[1:]
-        owed = sorted((p for p in behind if self._credit.get(p, 0) > 0), key=lambda p: -self._credit[p])
+        owed = self._credits.owed(behind)
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
         light = self._find_light(now)
@@ -157,11 +158,14 @@ class Scheduler:
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
-            self._fill(filling, priority, most if elsewhere else self._credit[priority] / pace.share(1))
-            self._credit[priority] -= pace.share(filling.spent - before)
+            self._fill(filling, priority, most if elsewhere else self._credits[priority] / pace.share(1))
+            self._credits.charge(priority, pace.share(filling.spent - before))
         for priority in order:
+            before = filling.spent
             self._fill(filling, priority, most)
-        self._grant(behind, pace.share(filling.spent), pace.share(lane.budget))
+            self._credits.count(priority, pace.share(filling.spent - before), pace.share(lane.budget))
+        self._notice(filling)
+        self._credits.grant(behind, pace.share(filling.spent), pace.share(lane.budget))
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
         return Batch(lane, sorted(filling.units, key=lambda unit: unit.cost), filling.shed)
@@ -199,16 +203,18 @@ class Scheduler:
         """What rows of one caller took beyond what they were counted for when they were taken."""
         one, beyond = units[0], seconds - self._pace(units[0].lane).share(sum(unit.cost for unit in units))
         if beyond > 0:
-            self._credit[one.priority] = self._credit.get(one.priority, 0.0) - beyond
+            self._credits.charge(one.priority, beyond)
             if one.priority in self._levels:  # else nobody waits beside it
                 self._levels[one.priority].charge(one.caller, beyond)
 
-    def _grant(self, behind: Iterable[int], seconds: float, most: float) -> None:
-        """Of a pass of so many seconds, each priority that waited behind another is owed its share, up to a pass; debts are worked off."""
-        waited = set(behind)
-        for priority in waited | set(self._credit):
-            credit = self._credit.get(priority, 0.0) + RESERVED * seconds
-            self._credit[priority] = min(credit, most if priority in waited else 0.0)
+    def _notice(self, filling: Filling) -> None:
+        """Tells each priority how much of the pass is its own."""
+        spent: Counter[int] = Counter()
+        for unit in filling.units:
+            spent[unit.priority] += unit.cost
+        for priority, level in self._levels.items():
+            if filling.units:
+                level.notice(spent[priority] / filling.spent)
 
     def _pace(self, lane: Lane) -> Pace:
         pace = self._paces.get(lane)

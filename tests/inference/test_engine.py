@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -145,6 +145,31 @@ async def test_a_deadline_that_has_passed_is_not_put_down_to_the_device(engine: 
     assert caught.value.reason == "DEADLINE_EXCEEDED"
     assert engine._scheduler._pace(device).trust == 1
     assert engine.waiting == 0
+
+
+async def test_who_has_work_to_do_first_is_turned_away_before_it(engine: Engine) -> None:
+    """By what rows of its model usually take, behind what waits; never where nothing waits, or the model is unknown."""
+    device, model = Device(), Device()
+    for cost in (50, 100) * 5:
+        engine._scheduler.learn(device, cost, cost / 100)
+
+    def asks(model: Any, seconds: float) -> Call:
+        return replace(call(seconds), model=model)
+
+    with pytest.raises(Refusal, match="DEADLINE"):
+        await engine.compute(work(device, *range(100)), asks(model, 0.5))
+    engine.turn_away(100, asks(model, 0.5))
+    busy = asyncio.ensure_future(engine.compute(work(device, 1), call()))
+    await started(device)
+    waiting = asyncio.ensure_future(engine.compute(work(device, *range(200)), call(2.3)))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Refusal, match="OVERLOADED") as caught:
+        engine.turn_away(100, asks(model, 2.5))
+    engine.turn_away(100, asks(None, 2.5))
+    engine.turn_away(100, asks(model, 3.5))
+    device.hold.set()
+    await asyncio.gather(busy, waiting, return_exceptions=True)
+    assert caught.value.retry_after
 
 
 async def test_a_device_that_was_slow_is_asked_again(engine: Engine) -> None:

@@ -104,3 +104,51 @@ def test_refusals_change_nothing_while_rows_wait() -> None:
     for _ in range(50):
         scheduler.doubt([unit(100)])
     assert scheduler.foresee([unit(100)]) == estimate
+
+
+def test_a_request_in_a_hurry_is_not_begun_in_what_is_left_of_a_pass() -> None:
+    """Another pass would take it as a whole, and what is more urgent may come before its rest does; one that has time is begun."""
+    for deadline, others, begun in ((5.0, 9, False), (60.0, 9, True), (5.0, 1, True)):
+        scheduler = Scheduler()  # a pass of 90 does nearly what a full one does in the same time, one of 10 does not
+        for cost in (50, 100) * 50:
+            scheduler.learn(LANE, cost, 0.5 + cost / 200)
+        scheduler.add([unit(10, 60.0, priority=1) for _ in range(others)])
+        scheduler.add(hurried := request(10, 10, deadline))
+        first = scheduler.take(0.0)
+        assert first is not None
+        assert (hurried[0] in first.units) == begun
+        assert first.shed == []
+        second = scheduler.take(1.0)
+        assert second is not None
+        assert set(hurried) <= {*first.units, *second.units}
+
+
+def test_a_priority_is_let_in_for_what_it_may_have_soon() -> None:
+    """Alone: ten seconds' worth, if that is what its rows have. Behind others that leave it a part of the device: half more than that."""
+    waits = {}
+    for urgent in (0, 5):
+        scheduler = steady()
+        for _ in range(100):
+            scheduler.add([unit(10, priority=1) for _ in range(urgent)])
+            while sum(scheduler.foresee([unit(10)])) <= 10.0:
+                scheduler.add([unit(10)])
+            scheduler.take(0.0)
+        waits[urgent] = scheduler.cost
+    assert waits[0] == pytest.approx(900, rel=0.05)
+    assert waits[5] == pytest.approx(1.5 * 450, rel=0.1)
+
+
+def test_what_others_leave_is_not_owed_besides() -> None:
+    """The urgent come in bursts; a priority that has the device between them does not hold them up for a share of its own."""
+    scheduler = steady()
+    scheduler.add([unit(10) for _ in range(1000)])
+    for _ in range(10):
+        assert {each.priority for each in _take(scheduler)} == {5}
+        scheduler.add([unit(10, priority=1) for _ in range(40)])
+        assert [{each.priority for each in _take(scheduler)} for _ in range(4)] == [{1}] * 4
+
+
+def _take(scheduler: Scheduler) -> list[Unit]:
+    batch = scheduler.take(0.0)
+    assert batch is not None
+    return batch.units
