@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from services.inference.line import Line
 
 LASTS = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
-BESIDE = (
-    1 / 4
-)  # of what the heaviest has waiting makes a caller heavy too; less is a burst of a light one, or would be without the heaviest
+# Of what the heaviest has waiting, so much makes a caller heavy too; less is a burst of a light one, or waits for the heaviest.
+BESIDE = 1 / 4
 
 
 class Company:
