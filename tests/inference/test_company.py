@@ -1,0 +1,121 @@
+"""Light callers beside heavy ones, on a simulated device: who goes first, and how large passes are."""
+
+import pytest
+
+from services.inference.scheduler import Scheduler
+from tests.inference.test_scheduler import LANE, Lane, unit
+
+
+def learned(fixed: float) -> Scheduler:
+    """Its passes take `fixed` and a hundredth of a second for each unit of cost."""
+    scheduler = Scheduler()
+    for number in range(40):
+        scheduler.learn(LANE, 10 + number, fixed + 0.01 * (10 + number))
+    return scheduler
+
+
+def take_cost(scheduler: Scheduler, now: float) -> int:
+    batch = scheduler.take(now)
+    assert batch is not None
+    return batch.cost
+
+
+@pytest.mark.parametrize(("fixed", "most"), [(0.001, 10), (0.2, 46), (10.0, 100)])
+def test_passes_are_smaller_while_a_light_caller_shares(fixed: float, most: int) -> None:
+    """A tenth of the budget, or what wastes no more than three tenths of the device; all of it a second after the other has left."""
+    scheduler = learned(fixed)
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    assert take_cost(scheduler, 0.0) == 100
+    scheduler.add([unit(5, caller="other")])
+    scheduler.take(1.0)
+    assert most - 5 < take_cost(scheduler, 1.0) == take_cost(scheduler, 1.9) <= most
+    assert take_cost(scheduler, 2.1) == 100
+
+
+@pytest.mark.parametrize(("fixed", "most"), [(0.001, 5), (0.2, 20), (10.0, 100)])
+def test_a_light_callers_pass_is_not_slowed_down_by_a_heavy_one(fixed: float, most: int) -> None:
+    """The flood's rows join its own as long as half of the pass is what any takes; a light caller's join any up to the smaller size."""
+    scheduler = learned(fixed)
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.take(0.0)
+    scheduler.add([unit(5, caller="other")])
+    batch = scheduler.take(1.0)
+    assert batch is not None
+    assert {"other"} <= {each.caller for each in batch.units} <= {"other", "flood"}
+    assert most - 10 < batch.cost <= most
+    scheduler.add([unit(5, caller=f"another {number}") for number in range(8)])
+    batch = scheduler.take(1.0)
+    assert batch is not None
+    assert len({each.caller for each in batch.units} - {"flood"}) == min(8, {5: 2, 20: 8, 100: 8}[most])
+
+
+def test_a_light_caller_goes_first_for_as_long_as_it_is_light() -> None:
+    """Beside a flood, however long that has lasted: what it leaves to the flood is never held against it."""
+    scheduler = learned(0.001)
+    scheduler.add([unit(5, caller="flood") for _ in range(200)])
+    scheduler.take(0.0)
+    for number in range(200):
+        scheduler.add([unit(5, caller="light"), *(unit(5, caller="flood") for _ in range(4))])
+        passes = [scheduler.take(0.1 * number) for _ in range(3)]
+        served = [{each.caller for each in batch.units} for batch in passes if batch is not None]
+        assert served == [{"light"}, {"flood"}, {"flood"}]
+
+
+def test_a_burst_of_a_light_caller_is_no_flood() -> None:
+    """It has more than a pass waiting for a moment, a tenth of what the flood has: passes stay small."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="flood") for _ in range(400)])
+    scheduler.add([unit(5, caller="burst") for _ in range(40)])
+    assert take_cost(scheduler, 0.0) <= 46
+    scheduler.add([unit(5, caller="burst") for _ in range(80)])
+    assert take_cost(scheduler, 0.1) == 100
+
+
+def test_passes_are_full_while_all_callers_have_much_waiting() -> None:
+    """Each waits for its own rows above all, be they in the same lane or another: smaller passes would cost both."""
+    scheduler, images = learned(0.2), Lane("images")
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.add([unit(5, caller="other", lane=images) for _ in range(120)])
+    assert [take_cost(scheduler, now) for now in (0.0, 0.5, 1.0)] == [100] * 3
+
+
+def test_passes_are_full_where_the_light_caller_goes_first_anyway() -> None:
+    """A higher priority does not wait for the others' rows but for one pass; its deadline says when that is too long."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="flood") for _ in range(120)])
+    scheduler.add([unit(5, caller="ward", priority=1)])
+    assert take_cost(scheduler, 0.0) == take_cost(scheduler, 0.5) == 100
+
+
+def test_who_had_little_may_have_much_for_a_moment() -> None:
+    """A quarter of a second of the device beyond its share, once: after that callers share again."""
+    scheduler = learned(0.0)
+    scheduler.add([unit(5, caller="flood") for _ in range(400)])
+    for _ in range(4):
+        scheduler.take(0.0)
+    scheduler.add([unit(5, caller="burst") for _ in range(100)])
+    first = [each.caller for _ in range(8) for each in scheduler.take(0.0).units]  # type: ignore[union-attr]
+    assert set(first[:5]) == {"burst"}
+    assert first[6:16].count("burst") == 5
+
+
+def test_callers_under_ever_new_names_are_forgotten() -> None:
+    """Twenty of them wait at any time; who left is remembered for a quarter of a second, in which each could be served five of its rows."""
+    scheduler = learned(0.0)
+    scheduler.add([unit(5, caller=f"first {number}") for number in range(20)])
+    for number in range(500):
+        scheduler.add([unit(5, caller=f"{number} {each}") for each in range(2)])
+        assert take_cost(scheduler, 0.0) == 10
+    assert 0 < len(scheduler._levels[5].left) <= 300
+
+
+def test_the_clock_keeps_up_with_who_gets_more_than_a_share() -> None:
+    """Beside one who always has a little waiting, another is served more than half, for hours; a newcomer owes it no more for that."""
+    scheduler = learned(0.0)
+    for _ in range(500):
+        scheduler.add([unit(5, caller="little"), *(unit(5, caller="much") for _ in range(19))])
+        scheduler.take(0.0)
+    scheduler.add([unit(5, caller="much") for _ in range(100)])
+    scheduler.add([unit(5, caller="new") for _ in range(100)])
+    first = [each.caller for _ in range(6) for each in scheduler.take(0.0).units]  # type: ignore[union-attr]
+    assert first.count("much") >= len(first) // 4
