@@ -106,7 +106,7 @@ def flood(ground: Ground, precision: str) -> None:
     quiet = Stream(INTENT, _rows(load), rate=load / _rows(load), caller="quiet")
     loud = Stream(INTENT, 128, clients=8, caller="flood", first=64)
     alone = ground.call(precision, [quiet], texts, seconds)[0]
-    beside, flood = ground.call(precision, [quiet, loud], texts, seconds)
+    beside, louder = ground.call(precision, [quiet, loud], texts, seconds)
     note = ground.figures.note
     for share in (50, 99):
         before, now = alone.latency(share / 100), beside.latency(share / 100)
@@ -114,7 +114,8 @@ def flood(ground: Ground, precision: str) -> None:
         note(f"{precision}_flood_beside_p{share}_ms", now * 1000)
         note(f"{precision}_flood_p{share}_ratio", now / before)
     note(f"{precision}_flood_failed", len(beside.failed))
-    note(f"{precision}_flood_rate", flood.rate())
+    both = beside.rate() + louder.rate()
+    note(f"{precision}_flood_work", both / ground.figures.median(f"{precision}_rows64"))
 
 
 def swap(ground: Ground, precision: str, number: int) -> None:

@@ -129,6 +129,8 @@ def _flood(figures: Figures, precision: str) -> Iterator[Line]:
     for share, goal in ((99, 2.0), (50, None)):
         name = f"{precision}_flood_p{share}_ratio"
         yield Line(name, f"{precision}: a caller's p{share} beside a flood, over alone", figures.seen[name], goal, True)
+    name = f"{precision}_flood_work"
+    yield Line(name, f"{precision}: rows of both, over what one caller alone gets", figures.seen[name])
 
 
 def _swap(figures: Figures, precision: str) -> Iterator[Line]:

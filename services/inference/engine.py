@@ -93,13 +93,16 @@ class Engine:
         """For who has work to do before it can ask for `compute`, which would be in vain.
 
         Raises:
-            Refusal: RESOURCE_EXHAUSTED: what waits before them leaves less time than so many rows usually take.
+            Refusal: RESOURCE_EXHAUSTED: what waits before them leaves less time than so many rows usually take; DEADLINE_EXCEEDED.
         """
+        seconds = call.deadline - time.monotonic()
+        if seconds <= 0:
+            raise refusal.expired()
         with self._lock:
             before = self._scheduler.ahead(call.priority, call.caller, call.deadline)
-            usual = self._habits.guess(call.model, rows)
+            usual = self._habits.guess(call.model, rows, explained=bool(call.head)) / min(self._scheduler.sides, rows)
         # Only a queue corrects what is usual, by those of it who are let in: so the less waits, the less it counts.
-        late = before + min(usual, before) - (call.deadline - time.monotonic())
+        late = before + min(usual, before) - seconds
         if before > 0 and late > 0:
             raise refusal.overloaded(_bounded(late))
 
@@ -116,7 +119,7 @@ class Engine:
             for index, row in enumerate(rows)
         ]
         with self._lock:
-            self._admit(units, call.deadline - ticket.queued)
+            self._admit(units, call, call.deadline - ticket.queued)
             self._crew.wake()
         try:
             async with asyncio.timeout(max(call.deadline - time.monotonic(), 0)):
@@ -129,11 +132,12 @@ class Engine:
                     self._scheduler.drop(units)
         return ticket
 
-    def _admit(self, units: Sequence[Unit], seconds: float) -> None:
+    def _admit(self, units: Sequence[Unit], call: Call, seconds: float) -> None:
         if seconds <= 0:  # which says nothing of how long they would take
             raise refusal.expired()
         before, own = self._scheduler.foresee(units)
-        self._habits.learn(units[0].owner.model, len(units), own)
+        whole = own * min(self._scheduler.sides, len(units))
+        self._habits.learn(call.model, len(units), whole, explained=bool(call.head))
         if own > seconds:
             self._scheduler.doubt(units)
             raise refusal.hopeless(len(units), own)

@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from services.inference.company import Company
 from services.inference.pace import Pace
 from services.inference.units import Lane, Unit
 
@@ -21,7 +22,8 @@ class Verdict(Enum):
 @dataclass(slots=True)
 class Filling:
     """limit: the cost of the batch at most: the lane's budget, or less where a row in it is in a hurry. doubted: callers whose rows share
-    no pass with others'. heavy: callers whose rows make no pass with one of a light caller's slower."""
+    no pass with others'. company: the callers of the priority `shared`, of whom heavy ones' rows make no pass that has a light one's much
+    slower."""
 
     lane: Lane
     pace: Pace
@@ -29,8 +31,8 @@ class Filling:
     limit: float
     sides: int = 1  # passes that are made beside it, itself included
     doubted: Container[str] = ()
-    light: Container[str] = ()
-    heavy: Container[str] = ()
+    company: Company = field(default_factory=Company)
+    shared: int = 0
     spent: int = 0
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)
@@ -47,7 +49,7 @@ class Filling:
         """
         apart = self._set_apart(unit)
         after, rows = self.spent + unit.cost, min(self.rows, unit.company or self.rows)
-        if self.units and (apart != self.apart or (after > self.quick and unit.caller in self.heavy)):
+        if self.units and (apart != self.apart or (after > self.quick and self._is_among(unit, self.company.heavy))):
             return Verdict.APART
         begun = bool(self.units) and unit.follows(self.units[-1])
         if not begun:
@@ -64,7 +66,7 @@ class Filling:
             self.limit = min(self.limit, in_time)
         self.units.append(unit)
         self.spent, self.rows, self.apart = after, rows, apart
-        if unit.caller in self.light:
+        if self._is_among(unit, self.company.light):
             self.quick = self.pace.quick()
         return Verdict.IN
 
@@ -73,12 +75,15 @@ class Filling:
         undecided = unit.company > 0
         return (unit.caller, undecided) if undecided or unit.caller in self.doubted else None
 
+    def _is_among(self, unit: Unit, callers: Container[str]) -> bool:
+        return unit.priority == self.shared and unit.caller in callers
+
     def _is_risky(self, unit: Unit) -> bool:
         """Whether its request, of which only a part has room here, would have room in a pass of its own, and is in a hurry: what is more
         urgent, and yet to come, then goes before the rest of it, and could make the part worthless.
         """
         hurry = unit.deadline - self.now < HURRY * self.pace.seconds(self.lane.budget)
-        splits = self.limit < self.spent + unit.rest and unit.rest <= self.lane.budget
+        splits = self.limit < self.spent + unit.rest and unit.rest <= self.limit
         return hurry and splits and self.spent >= max(self.pace.least(), WORTH * self.limit)
 
     def _ends_late(self, unit: Unit) -> bool:

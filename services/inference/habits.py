@@ -8,15 +8,19 @@ CAUTION = 0.8  # of what they usually take: texts differ in length, and who is l
 
 
 class Habits:
+    """Rows to be explained take another time than others of their model, and are kept apart."""
+
     def __init__(self) -> None:
-        self._seconds: WeakKeyDictionary[Any, float] = WeakKeyDictionary()  # model -> of a row
+        self._usual: WeakKeyDictionary[Any, dict[bool, tuple[float, float]]] = WeakKeyDictionary()  # rows and seconds
 
-    def learn(self, model: Any, rows: int, seconds: float) -> None:
-        """Rows of one call take so long."""
+    def learn(self, model: Any, rows: int, seconds: float, *, explained: bool = False) -> None:
+        """Rows of one call take so long, one after another."""
         if model is not None and seconds > 0:
-            usual = self._seconds.get(model, seconds / rows)
-            self._seconds[model] = MEMORY * usual + (1 - MEMORY) * seconds / rows
+            usual = self._usual.setdefault(model, {})
+            before = usual.get(explained, (0.0, 0.0))
+            usual[explained] = MEMORY * before[0] + rows, MEMORY * before[1] + seconds
 
-    def guess(self, model: Any, rows: int) -> float:
-        """Seconds that so many take at the least, probably; 0 while nothing is known."""
-        return CAUTION * rows * self._seconds.get(model, 0.0) if model is not None else 0.0
+    def guess(self, model: Any, rows: int, *, explained: bool = False) -> float:
+        """Seconds that so many take one after another, rather less; 0 while nothing is known."""
+        usual = self._usual.get(model, {}).get(explained) if model is not None else None
+        return CAUTION * rows * usual[1] / usual[0] if usual else 0.0

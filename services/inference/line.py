@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import exp
 
 from services.inference.filling import Filling, Verdict
 from services.inference.units import Lane, Unit
@@ -12,7 +13,8 @@ from services.inference.units import Lane, Unit
 # for little on average asks for more than a share at moments (as Linux's fair scheduler treats who slept).
 SAVED = 0.25
 KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
-LATELY = 0.05  # what the last pass counts for in the part of the device that a priority has
+LATELY = 1.0  # seconds of the device over which the part of it is averaged that a priority has, or after which those above it are over
+DEBT = 1.0  # seconds of the device, over its weight, that a caller who had more than its share is behind others for at most
 MOST = 4096  # callers who left are remembered at once
 
 
@@ -50,6 +52,7 @@ class Line:
     cost: Counter[Lane] = field(default_factory=Counter)
     latest: float = 0.0  # deadline of all that were ever in this line
     begun: bool = False  # some of them were served
+    fresh: bool = False  # of a caller who was not remembered
 
     def add(self, unit: Unit) -> None:
         queue = self.queues.get(unit.lane)
@@ -90,20 +93,23 @@ class Level:
     lines: dict[str, Line] = field(default_factory=dict)
     left: dict[str, float] = field(default_factory=dict)  # who has none waiting -> `served`, unless long ago
     cost: Counter[Lane] = field(default_factory=Counter)
-    part: float = 1.0  # of the device that it had of late, while something waited
+    part: float = 1.0  # of the device that it had of late, since something waits
+    alone: float = 0.0  # seconds of the device since a higher priority had rows
     kept: int = KEPT  # how many of those who left were remembered when it was last looked over
 
     def add(self, unit: Unit) -> None:
         line = self.lines.get(unit.caller)
         if line is None:
+            fresh = unit.caller not in self.left
             saved = max(self.time - SAVED, self.left.pop(unit.caller, 0.0))
-            line = self.lines[unit.caller] = Line(saved, self.weigh(unit.caller))
+            line = self.lines[unit.caller] = Line(saved, self.weigh(unit.caller), fresh=fresh)
         line.add(unit)
         self.cost[unit.lane] += unit.cost
 
-    def notice(self, part: float) -> None:
-        """Of the pass that was just filled, this was its own."""
-        self.part += LATELY * (part - self.part)
+    def notice(self, part: float, seconds: float, *, highest: bool) -> None:
+        """Of the pass that was just filled, of so many seconds, this was its own. highest: nothing above it waits, or was in the pass."""
+        self.alone = self.alone + seconds if highest else 0.0
+        self.part = 1.0 if self.alone >= LATELY else part + (self.part - part) * exp(-seconds / LATELY)
 
     def first(self) -> Unit:
         return min(self.lines.values(), key=lambda line: (line.served, line.head()[:2])).head()[2]
@@ -116,16 +122,21 @@ class Level:
         of the lane's rows of higher priorities) included, batches are cut short only a little for rows in a hurry, and not at all for
         callers who are to blame.
 
-        Time goes with who was served least of those who wait, as in start-time fair queueing. Where all of these have just come, none
-        tells of it; then it goes on by their shares. (If it always did, it would run away from a caller who always waits: others are
-        gone sooner than if they had shared, and would come back with less and less of a claim to go first.)
+        Time goes with who was served least of those who wait, as in start-time fair queueing. What callers had who came only now, it
+        goes on by besides, as shares of all: else each new name would begin ahead of who waits. (Were it so for all, it would run away
+        from a caller who always waits: others are gone sooner than if they had shared, and would come back with less and less of a claim
+        to go first.) Who was served far more than others, because these could not be, is behind them for a while, not for as long again.
         """
-        spent, whole = filling.spent, sum(line.weight for line in self.lines.values())
+        taken, whole = len(filling.units), sum(line.weight for line in self.lines.values())
+        anchored = any(line.begun for line in self.lines.values())
+        new = {caller for caller, line in self.lines.items() if not anchored or (line.fresh and not line.begun)}
         self._take_turns(filling, room, before)
-        if not any(line.begun for line in self.lines.values()):
-            self.time += filling.pace.share(filling.spent - spent) / whole
+        cost = sum(unit.cost for unit in filling.units[taken:] if unit.caller in new)
+        self.time += filling.pace.share(cost) / whole
         if self.lines:
             self.time = max(self.time, min(line.served for line in self.lines.values()))
+            for line in self.lines.values():
+                line.served = min(line.served, self.time + DEBT)
 
     def _take_turns(self, filling: Filling, room: float, before: int) -> None:
         lane, room = filling.lane, room + filling.spent

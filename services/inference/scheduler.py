@@ -37,7 +37,7 @@ class Scheduler:
         self._levels: dict[int, Level] = {}
         self._arrivals = count()
         self._credits = Credits()
-        self._company = Company()  # of the lowest priority that waits
+        self._companies: dict[int, Company] = {}  # by priority, of which there are nine
         self._doubted: dict[str, float] = {}  # caller -> until when
         # A lane that is unloaded must not be held here.
         self._paces: WeakKeyDictionary[Lane, Pace] = WeakKeyDictionary()
@@ -113,7 +113,7 @@ class Scheduler:
         return any(cost >= self._pace(lane).shared() for lane, cost in costs.items())
 
     def ahead(self, priority: int, caller: str, deadline: float) -> float:
-        """Seconds that go before rows that are not yet added, at the least.
+        """Seconds that go before rows that are not yet added.
 
         Before them go all of higher priorities, and their caller's own whose deadlines are no later, and these at no more than `HOPE` times
         the pace that their priority had of late; but the small share that each priority keeps is theirs in any case. What other callers
@@ -129,7 +129,7 @@ class Scheduler:
         return min(max(own + higher, own / part), own / RESERVED) / self.sides
 
     def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
-        """For rows of one request that are not yet added: (seconds that go before them, seconds that they take), at the least."""
+        """For rows of one request that are not yet added: (seconds that go before them, seconds that they take at the least)."""
         costs: dict[Lane, int] = {}
         for unit in units:
             costs[unit.lane] = costs.get(unit.lane, 0) + unit.cost
@@ -150,11 +150,10 @@ class Scheduler:
         owed = self._credits.owed(behind)
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
-        light = self._find_light(now)
-        most = pace.shared() if light else self._divide(lane, free)
+        company = self._meet(max(order), now)
+        most = pace.shared() if company.light else self._divide(lane, free)
         self._doubted = {caller: until for caller, until in self._doubted.items() if until > now}
-        heavy = self._company.heavy if light else frozenset[str]()
-        filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys(), light, heavy)
+        filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys(), company, max(order))
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
         for priority in owed:
             before = filling.spent
@@ -177,16 +176,17 @@ class Scheduler:
         pace, whole = self._pace(lane), sum(level.cost[lane] for level in self._levels.values())
         return min(max(whole / free, pace.shared() if pace.known else 0.0), lane.budget)
 
-    def _find_light(self, now: float) -> frozenset[str]:
-        """Callers with little waiting beside another's rows of their priority, now or a moment ago.
+    def _meet(self, priority: int, now: float) -> Company:
+        """The callers of the lowest priority that waits, who has it now or had it a moment ago.
 
         Whoever comes waits for the pass in hand. So passes are smaller while a light caller shares the device, and its own go without the
         rows of heavy ones. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the
         most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any case, and all would pay for
         smaller passes.
         """
-        self._company.meet(self._levels[max(self._levels)].lines, now)
-        return self._company.light
+        company = self._companies.setdefault(priority, Company())
+        company.meet({caller: line.passes() for caller, line in self._levels[priority].lines.items()}, now)
+        return company
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
         level = self._levels.get(priority)
@@ -208,13 +208,13 @@ class Scheduler:
                 self._levels[one.priority].charge(one.caller, beyond)
 
     def _notice(self, filling: Filling) -> None:
-        """Tells each priority how much of the pass is its own."""
+        """Tells each priority how much of the pass is its own, and whether it is the highest."""
         spent: Counter[int] = Counter()
         for unit in filling.units:
             spent[unit.priority] += unit.cost
-        for priority, level in self._levels.items():
-            if filling.units:
-                level.notice(spent[priority] / filling.spent)
+        for priority, level in self._levels.items() if filling.units else ():
+            highest = priority <= min((*self._levels, *spent))
+            level.notice(spent[priority] / filling.spent, filling.pace.share(filling.spent), highest=highest)
 
     def _pace(self, lane: Lane) -> Pace:
         pace = self._paces.get(lane)

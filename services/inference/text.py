@@ -162,11 +162,11 @@ class TextModel:
         self.outputs = identity.outputs(TRUNCATED, *describe_embedding(each.width for each in encoders), *told)
 
     async def answer(self, rows: int, tensors: Mapping[str, Tensor], call: Call) -> Answer:
-        self._engine.turn_away(rows, call)
         began = time.monotonic()
         embeds = EMBEDDING in call.asked
         head = attribution.begin(self._identity, rows, call)
         sentences = read_sentences(rows, tensors)
+        self._engine.turn_away(rows, call)
         asked = await self._prepare(rows, sentences, head, embeds=embeds)
         answer = Answer({TRUNCATED.name: asked.truncated}, sentences.errors, preparing=time.monotonic() - began)
         labels = self._identity.width

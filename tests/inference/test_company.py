@@ -1,5 +1,7 @@
 """Light callers beside heavy ones, on a simulated device: who goes first, and how large passes are."""
 
+from collections import Counter
+
 import pytest
 
 from services.inference.scheduler import Scheduler
@@ -32,8 +34,8 @@ def test_passes_are_smaller_while_a_light_caller_shares(fixed: float, most: int)
     assert take_cost(scheduler, 2.1) == 100
 
 
-@pytest.mark.parametrize(("fixed", "most"), [(0.001, 5), (0.2, 20), (10.0, 100)])
-def test_a_light_callers_pass_is_not_slowed_down_by_a_heavy_one(fixed: float, most: int) -> None:
+@pytest.mark.parametrize(("fixed", "most", "joined"), [(0.001, 5, 2), (0.2, 20, 8), (10.0, 100, 8)])
+def test_a_light_callers_pass_is_not_slowed_down_by_a_heavy_one(fixed: float, most: int, joined: int) -> None:
     """The flood's rows join its own as long as half of the pass is what any takes; a light caller's join any up to the smaller size."""
     scheduler = learned(fixed)
     scheduler.add([unit(5, caller="flood") for _ in range(120)])
@@ -46,7 +48,7 @@ def test_a_light_callers_pass_is_not_slowed_down_by_a_heavy_one(fixed: float, mo
     scheduler.add([unit(5, caller=f"another {number}") for number in range(8)])
     batch = scheduler.take(1.0)
     assert batch is not None
-    assert len({each.caller for each in batch.units} - {"flood"}) == min(8, {5: 2, 20: 8, 100: 8}[most])
+    assert len({each.caller for each in batch.units} - {"flood"}) == joined
 
 
 def test_a_light_caller_goes_first_for_as_long_as_it_is_light() -> None:
@@ -69,6 +71,14 @@ def test_a_burst_of_a_light_caller_is_no_flood() -> None:
     assert take_cost(scheduler, 0.0) <= 46
     scheduler.add([unit(5, caller="burst") for _ in range(80)])
     assert take_cost(scheduler, 0.1) == 100
+
+
+def test_who_has_some_passes_waiting_is_not_light_beside_whoever_has_more() -> None:
+    """Five against a hundred: small passes would cost both, and gain neither anything."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="flood") for _ in range(2000)])
+    scheduler.add([unit(5, caller="other") for _ in range(120)])
+    assert [take_cost(scheduler, now) for now in (0.0, 0.1, 0.2)] == [100] * 3
 
 
 def test_passes_are_full_while_all_callers_have_much_waiting() -> None:
@@ -119,3 +129,65 @@ def test_the_clock_keeps_up_with_who_gets_more_than_a_share() -> None:
     scheduler.add([unit(5, caller="new") for _ in range(100)])
     first = [each.caller for _ in range(6) for each in scheduler.take(0.0).units]  # type: ignore[union-attr]
     assert first.count("much") >= len(first) // 4
+
+
+def test_passes_are_full_where_the_light_caller_has_another_priority() -> None:
+    """Above or below, there now or a moment ago: it does not share with them."""
+    for priority in (1, 9):
+        scheduler = learned(0.2)
+        scheduler.add([unit(5, caller="other", priority=priority)])
+        if priority == 1:
+            scheduler.take(0.0)
+        scheduler.add([unit(5, caller="flood") for _ in range(120)])
+        assert [take_cost(scheduler, now) for now in (0.1, 0.2, 0.3)] == [100] * 3
+
+
+def test_an_urgent_row_goes_first_whatever_else_its_caller_has_waiting() -> None:
+    """A flood at the lowest priority makes its caller's other rows no heavier."""
+    scheduler = learned(0.001)
+    scheduler.add([unit(5, caller="flood", priority=9) for _ in range(120)])
+    scheduler.add([unit(5, caller="light", priority=9)])
+    for caller in ("light", "flood"):
+        scheduler.add([unit(5, caller=caller, priority=1)])
+    batch = scheduler.take(0.0)
+    assert batch is not None
+    assert {(each.caller, each.priority) for each in batch.units} >= {("light", 1), ("flood", 1)}
+
+
+def test_who_had_more_than_a_share_is_not_behind_for_as_long_again() -> None:
+    """Another caller always had one row in each of two lanes, one of which was always passed over; then one comes who wants as much."""
+    images = Lane("images")
+    scheduler = learned(0.001)
+    for _ in range(10):
+        scheduler.learn(images, 100, 1.0)
+
+    def step(*callers: str) -> Counter[str]:
+        line = scheduler._levels[5].lines.get("little") if 5 in scheduler._levels else None
+        scheduler.add(
+            [unit(1, caller="little", lane=each) for each in (LANE, images) if line is None or each not in line.queues]
+        )
+        scheduler.add([unit(5, caller=caller) for caller in callers for _ in range(10)])
+        batch = scheduler.take(0.0)
+        assert batch is not None
+        return Counter(each.caller for each in batch.units)
+
+    for _ in range(1000):
+        step("much")
+    given = sum((step("much", "new") for _ in range(400)), Counter[str]())
+    assert given["much"] > 0.6 * given["new"] > 0
+
+
+def test_who_waits_is_not_shut_out_by_ever_new_names() -> None:
+    """Forty rows of callers who are new wait at any time; whoever else waits gets a row in forty."""
+    scheduler = learned(0.001)
+    scheduler.add([unit(5, caller="job") for _ in range(400)])
+    scheduler.take(0.0)
+    given, new = Counter[str](), 0
+    for _ in range(1000):
+        while scheduler.cost - scheduler._levels[5].lines["job"].cost.total() < 200:
+            scheduler.add([unit(5, caller=f"{(new := new + 1)}")])
+        batch = scheduler.take(0.0)
+        assert batch is not None
+        given.update("job" if each.caller == "job" else "new" for each in batch.units)
+    assert 0.01 < given["job"] / given.total() < 0.06
+    assert len(scheduler._levels[5].left) < 500

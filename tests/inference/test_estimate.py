@@ -4,7 +4,7 @@ import pytest
 
 from services.inference.scheduler import Scheduler
 from services.inference.units import Unit
-from tests.inference.test_scheduler import LANE, drain, unit
+from tests.inference.test_scheduler import LANE, Lane, drain, unit
 
 
 def request(rows: int, cost: int, deadline: float, priority: int = 5, caller: str = "") -> list[Unit]:
@@ -136,6 +136,25 @@ def test_a_priority_is_let_in_for_what_it_may_have_soon() -> None:
         waits[urgent] = scheduler.cost
     assert waits[0] == pytest.approx(900, rel=0.05)
     assert waits[5] == pytest.approx(1.5 * 450, rel=0.1)
+
+
+def test_what_a_priority_may_have_is_told_by_seconds_of_the_device() -> None:
+    """Beside urgent passes that take ten times as long, not half of all; and all of it, a second after the last of these."""
+    scheduler, images = steady(0.1), Lane("images")
+    for _ in range(10):
+        scheduler.learn(images, 100, 1.0)
+    scheduler.add([unit(10) for _ in range(2000)])
+    for _ in range(60):
+        scheduler.add([unit(10, priority=1, lane=images) for _ in range(10)])
+        scheduler.take(0.0)
+    level = scheduler._levels[5]
+    assert level.part < 0.15
+    assert scheduler.ahead(5, "", 1e10) > 4 * 0.001 * level.cost[LANE]
+    while 1 in scheduler._levels:
+        scheduler.take(0.0)
+    for _ in range(11):
+        scheduler.take(0.0)
+    assert scheduler.ahead(5, "", 1e10) == pytest.approx(0.001 * level.cost[LANE])
 
 
 def test_what_others_leave_is_not_owed_besides() -> None:

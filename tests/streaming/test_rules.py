@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+from shared.stream import worker
+
 ROOT = Path(__file__).resolve().parents[2]
 HELPER = {"shared/stream/worker.py", "shared/stream/offsets.py"}
 
@@ -67,7 +69,6 @@ def test_the_settings_that_were_measured() -> None:
     told = options(app)
     assert {
         "consumer_auto_offset_reset": "earliest",
-        "broker_session_timeout": 12,
         "broker_heartbeat_interval": 1,
         "broker_commit_interval": 1,
         "stream_wait_empty": True,
@@ -76,6 +77,9 @@ def test_the_settings_that_were_measured() -> None:
         "table_standby_replicas": 0,
         "web_enabled": False,
     }.items() <= told.items()
+    [session] = [each.value for each in app.keywords if each.arg == "broker_session_timeout"]
+    assert isinstance(session, ast.Name)
+    assert getattr(worker, session.id) == 12
     given = {keyword.arg for keyword in app.keywords}
     assert {"consumer_group_instance_id", "stream_buffer_maxsize", "datadir", "broker_max_poll_interval"} <= given
     assert "processing_guarantee" not in given
