@@ -125,7 +125,7 @@ class Scheduler:
         if line is not None and line.latest <= deadline:
             own = self._known_seconds(line.cost)
         higher = sum(self._known_seconds(level.cost) for p, level in self._levels.items() if p < priority)
-        part = min(HOPE * level.part, 1.0) if level else 1.0
+        part = min(max(HOPE * level.part, RESERVED), 1.0) if level else 1.0
         return min(max(own + higher, own / part), own / RESERVED) / self.sides
 
     def foresee(self, units: Sequence[Unit]) -> tuple[float, float]:
