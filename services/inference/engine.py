@@ -100,7 +100,7 @@ class Engine:
             raise refusal.expired()
         with self._lock:
             before = self._scheduler.ahead(call.priority, call.caller, call.deadline)
-            usual = self._habits.guess(call.model, rows, explained=bool(call.head)) / min(self._scheduler.sides, rows)
+            usual = self._habits.guess(call.model, rows, more=bool(call.asked)) / min(self._scheduler.sides, rows)
         # Only a queue corrects what is usual, by those of it who are let in: so the less waits, the less it counts.
         late = before + min(usual, before) - seconds
         if before > 0 and late > 0:
@@ -137,7 +137,7 @@ class Engine:
             raise refusal.expired()
         before, own = self._scheduler.foresee(units)
         whole = own * min(self._scheduler.sides, len(units))
-        self._habits.learn(call.model, len(units), whole, explained=bool(call.head))
+        self._habits.learn(call.model, len(units), whole, more=bool(call.asked))
         if own > seconds:
             self._scheduler.doubt(units)
             raise refusal.hopeless(len(units), own)

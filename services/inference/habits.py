@@ -8,19 +8,19 @@ CAUTION = 0.8  # of what they usually take: texts differ in length, and who is l
 
 
 class Habits:
-    """Rows to be explained take another time than others of their model, and are kept apart."""
+    """Rows of which more than the usual outputs are asked, explanations say, take another time, and are kept apart."""
 
     def __init__(self) -> None:
         self._usual: WeakKeyDictionary[Any, dict[bool, tuple[float, float]]] = WeakKeyDictionary()  # rows and seconds
 
-    def learn(self, model: Any, rows: int, seconds: float, *, explained: bool = False) -> None:
+    def learn(self, model: Any, rows: int, seconds: float, *, more: bool = False) -> None:
         """Rows of one call take so long, one after another."""
         if model is not None and seconds > 0:
             usual = self._usual.setdefault(model, {})
-            before = usual.get(explained, (0.0, 0.0))
-            usual[explained] = MEMORY * before[0] + rows, MEMORY * before[1] + seconds
+            before = usual.get(more, (0.0, 0.0))
+            usual[more] = MEMORY * before[0] + rows, MEMORY * before[1] + seconds
 
-    def guess(self, model: Any, rows: int, *, explained: bool = False) -> float:
+    def guess(self, model: Any, rows: int, *, more: bool = False) -> float:
         """Seconds that so many take one after another, rather less; 0 while nothing is known."""
-        usual = self._usual.get(model, {}).get(explained) if model is not None else None
+        usual = self._usual.get(model, {}).get(more) if model is not None else None
         return CAUTION * rows * usual[1] / usual[0] if usual else 0.0

@@ -14,7 +14,10 @@ from services.inference.units import Lane, Unit
 SAVED = 0.25
 KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
 LATELY = 1.0  # seconds of the device over which the part of it is averaged that a priority has, or after which those above it are over
-DEBT = 1.0  # seconds of the device, over its weight, that a caller who had more than its share is behind others for at most
+DEBT, FULL = (
+    1.0,
+    4,
+)  # seconds of the device, over its weight, or full passes, that a caller who had more is behind each other at most
 MOST = 4096  # callers who left are remembered at once
 
 
@@ -135,8 +138,9 @@ class Level:
         self.time += filling.pace.share(cost) / whole
         if self.lines:
             self.time = max(self.time, min(line.served for line in self.lines.values()))
+            most = max(DEBT, FULL * filling.pace.share(filling.lane.budget))
             for line in self.lines.values():
-                line.served = min(line.served, self.time + DEBT)
+                line.served = min(line.served, self.time + most / line.weight)
 
     def _take_turns(self, filling: Filling, room: float, before: int) -> None:
         lane, room = filling.lane, room + filling.spent

@@ -177,6 +177,21 @@ def test_who_had_more_than_a_share_is_not_behind_for_as_long_again() -> None:
     assert given["much"] > 0.6 * given["new"] > 0
 
 
+@pytest.mark.parametrize("weight", [0.5, 0.1])
+def test_a_caller_of_little_weight_gets_no_more_than_that(weight: float) -> None:
+    """Also where one pass is a second of the device: what it is behind for such a pass is not forgotten."""
+    scheduler = Scheduler({"little": weight})
+    for cost in (50, 100) * 10:
+        scheduler.learn(LANE, cost, cost / 100)
+    given = Counter[str]()
+    for _ in range(400):
+        scheduler.add([unit(50, caller=caller) for caller in ("little", "other") for _ in range(2)])
+        batch = scheduler.take(0.0)
+        assert batch is not None
+        given.update(each.caller for each in batch.units)
+    assert given["little"] / given.total() == pytest.approx(weight / (1 + weight), abs=0.02)
+
+
 def test_who_waits_is_not_shut_out_by_ever_new_names() -> None:
     """Forty rows of callers who are new wait at any time; whoever else waits gets a row in forty."""
     scheduler = learned(0.001)

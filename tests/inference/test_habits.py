@@ -33,4 +33,4 @@ def test_nothing_is_guessed_of_what_was_never_asked() -> None:
     habits.learn(model, 8, 1.0)
     habits.learn(None, 8, 1.0)
     assert habits.guess(model, 8) > 0
-    assert (habits.guess(Model(), 8), habits.guess(model, 8, explained=True), habits.guess(None, 8)) == (0.0, 0.0, 0.0)
+    assert (habits.guess(Model(), 8), habits.guess(model, 8, more=True), habits.guess(None, 8)) == (0.0, 0.0, 0.0)
