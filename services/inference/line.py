@@ -14,10 +14,8 @@ from services.inference.units import Lane, Unit
 SAVED = 0.25
 KEPT = 32  # callers who left are looked over when they are twice as many, or twice as many as the last time
 LATELY = 1.0  # seconds of the device over which the part of it is averaged that a priority has, or after which those above it are over
-DEBT, FULL = (
-    1.0,
-    4,
-)  # seconds of the device, over its weight, or full passes, that a caller who had more is behind each other at most
+DEBT = 1.0  # seconds of the device, over its weight, that a caller who had more is behind each other at most, ...
+FULL = 4  # ... or so many full passes, where they take longer
 MOST = 4096  # callers who left are remembered at once
 
 
