@@ -179,10 +179,10 @@ class Scheduler:
     def _meet(self, priority: int, now: float) -> Company:
         """The callers of the lowest priority that waits, who has it now or had it a moment ago.
 
-        Whoever comes waits for the pass in hand. So passes are smaller while a light caller shares the device, and its own take
-        along rows of heavy ones only where these are nearly for nothing. A caller who is alone has only itself to wait for, and one who has many rows waiting, mostly so: they get the
-        most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any case, and all would pay for
-        smaller passes.
+        Whoever comes waits for the pass in hand. So passes are smaller while a light caller shares the device, and its own take along rows
+        of heavy ones only where these are nearly for nothing. A caller who is alone has only itself to wait for, and one who has many rows
+        waiting, mostly so: they get the most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any
+        case, and all would pay for smaller passes.
         """
         company = self._companies.setdefault(priority, Company())
         company.meet({caller: line.passes() for caller, line in self._levels[priority].lines.items()}, now)
