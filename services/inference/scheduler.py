@@ -151,7 +151,9 @@ class Scheduler:
         lane = self._levels[owed[0] if owed else order[0]].first().lane
         pace = self._pace(lane)
         company = self._meet(max(order), now)
-        most = pace.shared() if company.light else self._divide(lane, free)
+        most = self._divide(lane, free)
+        if company.light:
+            most = min(most, self._before(max(order), lane) / free + pace.shared())
         self._doubted = {caller: until for caller, until in self._doubted.items() if until > now}
         filling = Filling(lane, pace, now, most, self.sides, self._doubted.keys(), company, max(order))
         elsewhere = lane != self._levels[order[0]].first().lane  # a pass that is made for what is owed alone
@@ -176,13 +178,17 @@ class Scheduler:
         pace, whole = self._pace(lane), sum(level.cost[lane] for level in self._levels.values())
         return min(max(whole / free, pace.shared() if pace.known else 0.0), lane.budget)
 
+    def _before(self, priority: int, lane: Lane) -> int:
+        """The cost of the lane's rows of higher priorities."""
+        return sum(level.cost[lane] for p, level in self._levels.items() if p < priority)
+
     def _meet(self, priority: int, now: float) -> Company:
         """The callers of the lowest priority that waits, who has it now or had it a moment ago.
 
         Whoever comes waits for the pass in hand. So passes are smaller while a light caller shares the device, and its own take along rows
         of heavy ones only where these are nearly for nothing. A caller who is alone has only itself to wait for, and one who has many rows
         waiting, mostly so: they get the most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any
-        case, and all would pay for smaller passes.
+        case, and would pay for smaller passes: so what waits at higher ones has its room besides.
         """
         company = self._companies.setdefault(priority, Company())
         company.meet({caller: line.passes() for caller, line in self._levels[priority].lines.items()}, now)
@@ -193,8 +199,7 @@ class Scheduler:
         if level is None:
             return
         units, shed = len(filling.units), len(filling.shed)
-        before = sum(level.cost[filling.lane] for p, level in self._levels.items() if p < priority)
-        level.fill(filling, room, before)
+        level.fill(filling, room, self._before(priority, filling.lane))
         self._settle(filling.units[units:])
         self._settle(filling.shed[shed:])
         self._forget(priority)

@@ -142,6 +142,15 @@ def test_passes_are_full_where_the_light_caller_has_another_priority() -> None:
         assert [take_cost(scheduler, now) for now in (0.1, 0.2, 0.3)] == [100] * 3
 
 
+@pytest.mark.parametrize(("others", "second"), [(1, 30 + 2 * 5), (120, 30 + 5)])
+def test_what_waits_at_higher_priorities_has_its_room(others: int, second: int) -> None:
+    """Light callers below make no pass smaller than that; their rows come besides, without those of a heavy one beside them."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller="light", priority=9), *(unit(5, caller="other", priority=9) for _ in range(others))])
+    scheduler.add([unit(5, caller="ward", priority=1) for _ in range(26)])
+    assert [take_cost(scheduler, now) for now in (0.0, 0.1)] == [100, second]
+
+
 def test_an_urgent_row_goes_first_whatever_else_its_caller_has_waiting() -> None:
     """A flood at the lowest priority makes its caller's other rows no heavier."""
     scheduler = learned(0.001)

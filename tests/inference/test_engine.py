@@ -148,7 +148,7 @@ async def test_a_deadline_that_has_passed_is_not_put_down_to_the_device(engine: 
 
 
 async def test_who_has_work_to_do_first_is_turned_away_before_it(engine: Engine) -> None:
-    """By what rows of its model usually take, behind what waits; never where nothing waits, or the model is unknown."""
+    """By what rows of its model usually take, behind what waits; never where nothing waits, or nothing of the kind was ever asked."""
     device, model = Device(), Device()
     for cost in (50, 100) * 5:
         engine._scheduler.learn(device, cost, cost / 100)
@@ -166,6 +166,7 @@ async def test_who_has_work_to_do_first_is_turned_away_before_it(engine: Engine)
     with pytest.raises(Refusal, match="OVERLOADED") as caught:
         engine.turn_away(100, asks(model, 2.5))
     engine.turn_away(100, asks(None, 2.5))
+    engine.turn_away(100, replace(asks(model, 2.5), asked=frozenset({"attribution"})))
     engine.turn_away(100, asks(model, 3.5))
     device.hold.set()
     await asyncio.gather(busy, waiting, return_exceptions=True)

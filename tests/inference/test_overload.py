@@ -109,6 +109,22 @@ def test_one_caller_in_a_hurry_does_not_slow_down_all(patience: float) -> None:
     assert np.quantile(ended.took["bulk"], 0.99) < 1.5 * np.quantile(calm.took["bulk"], 0.99)
 
 
+@pytest.mark.parametrize("load", [0.5, 0.9])
+def test_light_callers_below_cost_higher_priorities_nothing(load: float) -> None:
+    """Passes that are smaller for their sake are so beside what waits above them: else the device could not do so much of it."""
+    device = Device()
+    capacity = device.capacity()
+    streams = [
+        Stream(load * capacity, 0.5, STAT, "ward"),
+        Stream(capacity, 4.0, BATCH, "archive", rows=64),
+        Stream(0.02 * capacity, 4.0, BATCH, "light", rows=1),
+    ]
+    ended = device.run(streams, until=20.0)
+    assert ended.rate("answered", STAT) >= 0.99
+    assert ended.rate("answered", BATCH, "light") >= 0.99
+    assert ended.cost[BATCH] / 20 >= 0.9 * (1 - load) * capacity
+
+
 def test_weights_divide_the_device() -> None:
     """Both want all of it; one is to have three times the other's."""
     device = Device(scheduler=Scheduler({"heavy": 3.0}))
