@@ -1,21 +1,30 @@
 """Who shares the device with whom: light callers wait for passes that others fill, heavy ones mostly for their own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import exp
 
 LASTS = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
 # Passes that make a caller heavy: so much of what the heaviest has waiting, at least one, and no more than a few. Less is a burst of a
 # light one, or waits for the heaviest.
 BESIDE, FEW, MANY = 1 / 4, 1.0, 4.0
+LATELY = 3.0  # seconds over which it is averaged what a caller had
+MODEST = (
+    2 / 3
+)  # of its share of the device: who had more is not light, and small passes, which do less, leave that much to those who are
 
 
 class Company:
-    """The callers of one priority, as they were of late. light: those who share the device with others, and have little waiting."""
+    """The callers of one priority, as they were of late. light: those who share the device with heavy ones, have little waiting and ask
+    for less than their share. Where all ask for about as much as there is, each has little waiting now and much a moment later."""
 
-    def __init__(self) -> None:
+    def __init__(self, weigh: Callable[[str], float]) -> None:
         self.light: frozenset[str] = frozenset()
         self.heavy: frozenset[str] = frozenset()
+        self._weigh = weigh
         self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
         self._heavy: dict[str, float] = {}  # caller -> when it last had many waiting
+        self._had: dict[str, float] = {}  # caller -> seconds of the device, of late
+        self._met = 0.0
 
     def meet(self, passes: Mapping[str, float], now: float) -> None:
         """These have rows waiting, which fill so many passes. Many are one or more, unless another has more still by far."""
@@ -25,5 +34,15 @@ class Company:
         self._present, self._heavy = (
             {caller: at for caller, at in seen.items() if now - at < LASTS} for seen in (self._present, self._heavy)
         )
+        fading, self._met = exp(-max(now - self._met, 0.0) / LATELY), now
+        self._had = {caller: fading * self._had.get(caller, 0.0) for caller in self._present}
         self.heavy = frozenset(self._heavy)
-        self.light = frozenset(self._present.keys() - self.heavy) if len(self._present) > 1 else frozenset()
+        self.light = frozenset(self._modest() - self.heavy) if self.heavy else frozenset()
+
+    def serve(self, caller: str, seconds: float) -> None:
+        """It has had so much of the device, of which there is a second each second."""
+        self._had[caller] = self._had.get(caller, 0.0) + seconds
+
+    def _modest(self) -> set[str]:
+        whole = sum(map(self._weigh, self._present))
+        return {each for each, had in self._had.items() if had <= MODEST * LATELY * self._weigh(each) / whole}

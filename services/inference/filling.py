@@ -29,10 +29,10 @@ class Filling:
     pace: Pace
     now: float
     limit: float
-    sides: int = 1  # passes that are made beside it, itself included
-    doubted: Container[str] = ()
-    company: Company = field(default_factory=Company)
-    shared: int = 0
+    sides: int  # passes that are made beside it, itself included
+    doubted: Container[str]
+    company: Company
+    shared: int
     spent: int = 0
     units: list[Unit] = field(default_factory=list)
     shed: list[Unit] = field(default_factory=list)

@@ -90,6 +90,10 @@ class Pace:
         """Seconds of the device that rows of this cost take, beside others in a full pass: in these, lanes can be compared."""
         return cost * (self.each if self.known else GUESS / self.budget)
 
+    def whole(self, cost: float) -> float:
+        """Seconds of the device that rows of this cost take in full passes, their part of what any pass takes included."""
+        return cost / self.budget * (self.fixed + self.each * self.budget if self.known else GUESS)
+
     def fade(self) -> None:
         """Nothing could be computed in time, says the estimate. Then nothing corrects it either, so it must not last."""
         for name in ("fixed", "each", "_y", "_xy"):

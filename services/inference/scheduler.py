@@ -166,6 +166,9 @@ class Scheduler:
             self._fill(filling, priority, most)
             self._credits.count(priority, pace.share(filling.spent - before), pace.share(lane.budget))
         self._notice(filling)
+        for unit in filling.units:
+            if unit.priority == filling.shared:
+                company.serve(unit.caller, pace.whole(unit.cost) / self.sides)
         self._credits.grant(behind, pace.share(filling.spent), pace.share(lane.budget))
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
@@ -190,7 +193,7 @@ class Scheduler:
         waiting, mostly so: they get the most out of it. The lowest priority that waits is looked at: who has a higher one goes first in any
         case, and would pay for smaller passes: so what waits at higher ones has its room besides.
         """
-        company = self._companies.setdefault(priority, Company())
+        company = self._companies.setdefault(priority, Company(self._weigh))
         company.meet({caller: line.passes() for caller, line in self._levels[priority].lines.items()}, now)
         return company
 

@@ -8,11 +8,11 @@ from services.inference.scheduler import Scheduler
 from tests.inference.test_scheduler import LANE, Lane, unit
 
 
-def learned(fixed: float) -> Scheduler:
+def learned(fixed: float, lane: Lane = LANE) -> Scheduler:
     """Its passes take `fixed` and a hundredth of a second for each unit of cost."""
     scheduler = Scheduler()
     for number in range(40):
-        scheduler.learn(LANE, 10 + number, fixed + 0.01 * (10 + number))
+        scheduler.learn(lane, 10 + number, fixed + 0.01 * (10 + number))
     return scheduler
 
 
@@ -58,7 +58,7 @@ def test_a_light_caller_goes_first_for_as_long_as_it_is_light() -> None:
     scheduler.take(0.0)
     for number in range(200):
         scheduler.add([unit(5, caller="light"), *(unit(5, caller="flood") for _ in range(4))])
-        passes = [scheduler.take(0.1 * number) for _ in range(3)]
+        passes = [scheduler.take(0.25 * number) for _ in range(3)]
         served = [{each.caller for each in batch.units} for batch in passes if batch is not None]
         assert served == [{"light"}, {"flood"}, {"flood"}]
 
@@ -89,6 +89,27 @@ def test_passes_are_full_while_all_callers_have_much_waiting() -> None:
     assert [take_cost(scheduler, now) for now in (0.0, 0.5, 1.0)] == [100] * 3
 
 
+def test_passes_are_full_where_nobody_has_much_waiting() -> None:
+    """Then what waits is of many, and small passes, which do less, would make all of them wait longer."""
+    scheduler = learned(0.2)
+    scheduler.add([unit(5, caller=f"{number}") for number in range(80)])
+    assert [take_cost(scheduler, now) for now in (0.0, 1.0, 2.0, 3.0)] == [100] * 4
+
+
+def test_who_asks_for_its_share_is_not_light() -> None:
+    """Having little waiting when another has much: it comes now and then with the half of a pass, and is light for a third of that."""
+    for rows, most in ((10, 100), (3, 46)):
+        scheduler = learned(0.2)
+        for number in range(10):
+            scheduler.add([unit(5, caller="other") for _ in range(rows)])
+            scheduler.add([unit(5, caller="flood") for _ in range(20)])
+            scheduler.take(1.2 * number)
+        scheduler.add([unit(5, caller="flood") for _ in range(400)])
+        scheduler.add([unit(5, caller="other")])
+        scheduler.take(12.0)
+        assert most - 5 < take_cost(scheduler, 12.1) <= most
+
+
 def test_passes_are_full_where_the_light_caller_goes_first_anyway() -> None:
     """A higher priority does not wait for the others' rows but for one pass; its deadline says when that is too long."""
     scheduler = learned(0.2)
@@ -111,10 +132,11 @@ def test_who_had_little_may_have_much_for_a_moment() -> None:
 
 def test_callers_under_ever_new_names_are_forgotten() -> None:
     """Twenty of them wait at any time; who left is remembered for a quarter of a second, in which each could be served five of its rows."""
-    scheduler = learned(0.0)
-    scheduler.add([unit(5, caller=f"first {number}") for number in range(20)])
+    lane = Lane(budget=10)
+    scheduler = learned(0.0, lane)
+    scheduler.add([unit(5, caller=f"first {number}", lane=lane) for number in range(20)])
     for number in range(500):
-        scheduler.add([unit(5, caller=f"{number} {each}") for each in range(2)])
+        scheduler.add([unit(5, caller=f"{number} {each}", lane=lane) for each in range(2)])
         assert take_cost(scheduler, 0.0) == 10
     assert 0 < len(scheduler._levels[5].left) <= 300
 

@@ -52,8 +52,8 @@ def test_a_row_that_is_shed_takes_its_request_along() -> None:
 
 def test_callers_take_turns_by_request() -> None:
     """Of two requests that do not fit one pass together, one is done after it, not half of each."""
-    scheduler = steady()  # light callers who share have a tenth of the budget of 100 at a time
-    one, other = request(2, 5, 9.0, caller="one"), request(2, 5, 9.0, caller="other")
+    scheduler = steady()
+    one, other = request(2, 40, 9.0, caller="one"), request(2, 40, 9.0, caller="other")
     scheduler.add([*one[:1], *other[:1]])
     scheduler.add([*one[1:], *other[1:]])
     batches = drain(scheduler)

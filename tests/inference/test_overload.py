@@ -125,6 +125,16 @@ def test_light_callers_below_cost_higher_priorities_nothing(load: float) -> None
     assert ended.cost[BATCH] / 20 >= 0.9 * (1 - load) * capacity
 
 
+@pytest.mark.parametrize("callers", [2, 8, 64])
+@pytest.mark.parametrize("fixed", [0.004, 0.02])
+def test_callers_who_ask_for_their_share_get_what_one_alone_would(callers: int, fixed: float) -> None:
+    """Together for nine tenths of what the device can do: now and then each has much waiting, which makes nobody else light."""
+    device = Device(fixed=fixed)
+    load = 0.9 * device.capacity()
+    ended = device.run([Stream(load / callers, 1.0, caller=f"{number}") for number in range(callers)], until=20.0)
+    assert ended.rate("answered") >= 0.995
+
+
 def test_weights_divide_the_device() -> None:
     """Both want all of it; one is to have three times the other's."""
     device = Device(scheduler=Scheduler({"heavy": 3.0}))

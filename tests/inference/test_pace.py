@@ -30,6 +30,7 @@ def test_a_steady_device_is_learned(fixed: float, each: float, costs: list[int])
         truth = fixed + each * cost
         assert truth * 0.98 <= pace.seconds(cost) <= truth * 1.15
         assert pace.room(pace.seconds(cost)) == pytest.approx(cost, rel=1e-6)
+    assert pace.whole(500) == pytest.approx((fixed + each * 1000) / 2, rel=0.02)
 
 
 def test_one_pause_changes_little() -> None:
