@@ -1,6 +1,6 @@
 """Who shares the device with whom: light callers wait for passes that others fill, heavy ones mostly for their own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from math import exp
 
 LASTS = 1.0  # seconds for which a caller is reckoned with after it last had rows waiting, or many of them
@@ -8,14 +8,13 @@ LASTS = 1.0  # seconds for which a caller is reckoned with after it last had row
 # light one, or waits for the heaviest.
 BESIDE, FEW, MANY = 1 / 4, 1.0, 4.0
 LATELY = 3.0  # seconds over which it is averaged what a caller had
-MODEST = (
-    2 / 3
-)  # of its share of the device: who had more is not light, and small passes, which do less, leave that much to those who are
+# Of their shares of the device: who had more, together, are not light. To those who are, small passes leave as much, though they do less.
+MODEST = 2 / 3
 
 
 class Company:
-    """The callers of one priority, as they were of late. light: those who share the device with heavy ones, have little waiting and ask
-    for less than their share. Where all ask for about as much as there is, each has little waiting now and much a moment later."""
+    """The callers of one priority, as they were of late. light: those who share the device with heavy ones, have little waiting, and ask
+    together for less than their shares. Where all ask for as much as there is, each has little waiting now and much a moment later."""
 
     def __init__(self, weigh: Callable[[str], float]) -> None:
         self.light: frozenset[str] = frozenset()
@@ -26,8 +25,8 @@ class Company:
         self._had: dict[str, float] = {}  # caller -> seconds of the device, of late
         self._met = 0.0
 
-    def meet(self, passes: Mapping[str, float], now: float) -> None:
-        """These have rows waiting, which fill so many passes. Many are one or more, unless another has more still by far."""
+    def meet(self, passes: Mapping[str, float], seconds: Mapping[str, float], now: float) -> None:
+        """These have rows waiting, which fill so many passes and take so long. Many passes are one or more, unless another has far more."""
         many = min(max(FEW, BESIDE * max(passes.values())), MANY)
         self._present |= dict.fromkeys(passes, now)
         self._heavy |= dict.fromkeys((caller for caller, each in passes.items() if each >= many), now)
@@ -37,12 +36,14 @@ class Company:
         fading, self._met = exp(-max(now - self._met, 0.0) / LATELY), now
         self._had = {caller: fading * self._had.get(caller, 0.0) for caller in self._present}
         self.heavy = frozenset(self._heavy)
-        self.light = frozenset(self._modest() - self.heavy) if self.heavy else frozenset()
+        rest = self._present.keys() - self.heavy
+        self.light = frozenset(rest) if self.heavy and self._are_modest(rest, seconds) else frozenset()
 
     def serve(self, caller: str, seconds: float) -> None:
         """It has had so much of the device, of which there is a second each second."""
         self._had[caller] = self._had.get(caller, 0.0) + seconds
 
-    def _modest(self) -> set[str]:
-        whole = sum(map(self._weigh, self._present))
-        return {each for each, had in self._had.items() if had <= MODEST * LATELY * self._weigh(each) / whole}
+    def _are_modest(self, callers: Set[str], waiting: Mapping[str, float]) -> bool:
+        """Whether they had less than so much of their shares, and had it also if all were computed that they have waiting."""
+        had = sum(self._had[caller] + waiting.get(caller, 0.0) for caller in callers)
+        return had <= MODEST * LATELY * sum(map(self._weigh, callers)) / sum(map(self._weigh, self._present))

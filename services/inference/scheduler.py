@@ -168,7 +168,7 @@ class Scheduler:
         self._notice(filling)
         for unit in filling.units:
             if unit.priority == filling.shared:
-                company.serve(unit.caller, pace.whole(unit.cost) / self.sides)
+                company.serve(unit.caller, self._whole({lane: unit.cost}))
         self._credits.grant(behind, pace.share(filling.spent), pace.share(lane.budget))
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
@@ -194,7 +194,9 @@ class Scheduler:
         case, and would pay for smaller passes: so what waits at higher ones has its room besides.
         """
         company = self._companies.setdefault(priority, Company(self._weigh))
-        company.meet({caller: line.passes() for caller, line in self._levels[priority].lines.items()}, now)
+        lines = self._levels[priority].lines
+        passes = {caller: line.passes() for caller, line in lines.items()}
+        company.meet(passes, {caller: self._whole(line.cost) for caller, line in lines.items()}, now)
         return company
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
@@ -232,6 +234,10 @@ class Scheduler:
 
     def _seconds(self, costs: Mapping[Lane, int]) -> float:
         return sum(self._pace(lane).share(cost) for lane, cost in costs.items() if cost)
+
+    def _whole(self, costs: Mapping[Lane, int]) -> float:
+        """Seconds in which nothing but these rows is computed, in full passes."""
+        return sum(self._pace(lane).whole(cost) for lane, cost in costs.items()) / self.sides
 
     def _known_seconds(self, costs: Mapping[Lane, int]) -> float:
         return self._seconds({lane: cost for lane, cost in costs.items() if self._pace(lane).known})

@@ -8,11 +8,11 @@ from services.inference.scheduler import Scheduler
 from tests.inference.test_scheduler import LANE, Lane, unit
 
 
-def learned(fixed: float, lane: Lane = LANE) -> Scheduler:
-    """Its passes take `fixed` and a hundredth of a second for each unit of cost."""
+def learned(fixed: float, lane: Lane = LANE, each: float = 0.01) -> Scheduler:
+    """Its passes take `fixed` and `each` for each unit of cost, in seconds."""
     scheduler = Scheduler()
     for number in range(40):
-        scheduler.learn(lane, 10 + number, fixed + 0.01 * (10 + number))
+        scheduler.learn(lane, 10 + number, fixed + each * (10 + number))
     return scheduler
 
 
@@ -65,7 +65,7 @@ def test_a_light_caller_goes_first_for_as_long_as_it_is_light() -> None:
 
 def test_a_burst_of_a_light_caller_is_no_flood() -> None:
     """It has more than a pass waiting for a moment, a tenth of what the flood has: passes stay small."""
-    scheduler = learned(0.2)
+    scheduler = learned(0.02, each=0.001)
     scheduler.add([unit(5, caller="flood") for _ in range(400)])
     scheduler.add([unit(5, caller="burst") for _ in range(40)])
     assert take_cost(scheduler, 0.0) <= 46
@@ -226,13 +226,13 @@ def test_a_caller_of_little_weight_gets_no_more_than_that(weight: float) -> None
 def test_who_waits_is_not_shut_out_by_ever_new_names() -> None:
     """Forty rows of callers who are new wait at any time; whoever else waits gets a row in forty."""
     scheduler = learned(0.001)
-    scheduler.add([unit(5, caller="job") for _ in range(400)])
+    scheduler.add([unit(5, caller="job") for _ in range(600)])
     scheduler.take(0.0)
     given, new = Counter[str](), 0
-    for _ in range(1000):
+    for number in range(500):
         while scheduler.cost - scheduler._levels[5].lines["job"].cost.total() < 200:
             scheduler.add([unit(5, caller=f"{(new := new + 1)}")])
-        batch = scheduler.take(0.0)
+        batch = scheduler.take(0.1 * number)
         assert batch is not None
         given.update("job" if each.caller == "job" else "new" for each in batch.units)
     assert 0.01 < given["job"] / given.total() < 0.06
