@@ -8,7 +8,8 @@ LASTS = 1.0  # seconds for which a caller is reckoned with after it last had row
 # light one, or waits for the heaviest.
 BESIDE, FEW, MANY = 1 / 4, 1.0, 4.0
 LATELY = 3.0  # seconds over which it is averaged what a caller had
-# Of their shares of the device: who had more, together, are not light. To those who are, small passes leave as much, though they do less.
+# Of their shares of the device: who had more, together, are not light. In small passes the device does about seven tenths of its work:
+# room for that much of all shares, and no more.
 MODEST = 2 / 3
 
 
@@ -23,9 +24,10 @@ class Company:
         self._present: dict[str, float] = {}  # caller -> when it last had rows waiting
         self._heavy: dict[str, float] = {}  # caller -> when it last had many waiting
         self._had: dict[str, float] = {}  # caller -> seconds of the device, of late
+        self._gone = 0.0  # those of callers who are reckoned with no more
         self._met = 0.0
 
-    def meet(self, passes: Mapping[str, float], seconds: Mapping[str, float], now: float) -> None:
+    def meet(self, passes: Mapping[str, float], seconds: Callable[[str], float], now: float) -> None:
         """These have rows waiting, which fill so many passes and take so long. Many passes are one or more, unless another has far more."""
         many = min(max(FEW, BESIDE * max(passes.values())), MANY)
         self._present |= dict.fromkeys(passes, now)
@@ -33,17 +35,21 @@ class Company:
         self._present, self._heavy = (
             {caller: at for caller, at in seen.items() if now - at < LASTS} for seen in (self._present, self._heavy)
         )
-        fading, self._met = exp(-max(now - self._met, 0.0) / LATELY), now
+        fading, self._met = exp(-max(now - self._met, 0.0) / LATELY), max(now, self._met)
+        self._gone = fading * (
+            self._gone + sum(had for caller, had in self._had.items() if caller not in self._present)
+        )
         self._had = {caller: fading * self._had.get(caller, 0.0) for caller in self._present}
         self.heavy = frozenset(self._heavy)
         rest = self._present.keys() - self.heavy
-        self.light = frozenset(rest) if self.heavy and self._are_modest(rest, seconds) else frozenset()
+        waiting = sum(map(seconds, rest & passes.keys())) if self.heavy else 0.0
+        self.light = frozenset(rest) if self.heavy and self._are_modest(rest, waiting) else frozenset()
 
     def serve(self, caller: str, seconds: float) -> None:
         """It has had so much of the device, of which there is a second each second."""
         self._had[caller] = self._had.get(caller, 0.0) + seconds
 
-    def _are_modest(self, callers: Set[str], waiting: Mapping[str, float]) -> bool:
-        """Whether they had less than so much of their shares, and had it also if all were computed that they have waiting."""
-        had = sum(self._had[caller] + waiting.get(caller, 0.0) for caller in callers)
+    def _are_modest(self, callers: Set[str], waiting: float) -> bool:
+        """Whether they had less than `MODEST` of their shares, these seconds that they have waiting counted as had."""
+        had = waiting + self._gone + sum(self._had[caller] for caller in callers)
         return had <= MODEST * LATELY * sum(map(self._weigh, callers)) / sum(map(self._weigh, self._present))

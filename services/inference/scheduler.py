@@ -196,7 +196,7 @@ class Scheduler:
         company = self._companies.setdefault(priority, Company(self._weigh))
         lines = self._levels[priority].lines
         passes = {caller: line.passes() for caller, line in lines.items()}
-        company.meet(passes, {caller: self._whole(line.cost) for caller, line in lines.items()}, now)
+        company.meet(passes, lambda caller: self._whole(lines[caller].cost), now)
         return company
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:

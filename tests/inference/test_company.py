@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from services.inference.company import Company
 from services.inference.scheduler import Scheduler
 from tests.inference.test_scheduler import LANE, Lane, unit
 
@@ -96,18 +97,57 @@ def test_passes_are_full_where_nobody_has_much_waiting() -> None:
     assert [take_cost(scheduler, now) for now in (0.0, 1.0, 2.0, 3.0)] == [100] * 4
 
 
-def test_who_asks_for_its_share_is_not_light() -> None:
-    """Having little waiting when another has much: it comes now and then with the half of a pass, and is light for a third of that."""
-    for rows, most in ((10, 100), (3, 46)):
-        scheduler = learned(0.2)
-        for number in range(10):
-            scheduler.add([unit(5, caller="other") for _ in range(rows)])
-            scheduler.add([unit(5, caller="flood") for _ in range(20)])
-            scheduler.take(1.2 * number)
-        scheduler.add([unit(5, caller="flood") for _ in range(400)])
-        scheduler.add([unit(5, caller="other")])
-        scheduler.take(12.0)
-        assert most - 5 < take_cost(scheduler, 12.1) <= most
+@pytest.mark.parametrize("sides", [1, 2])
+@pytest.mark.parametrize(("rows", "most"), [(10, 100), (4, 46)])
+def test_who_asks_for_its_share_is_not_light(rows: int, most: int, sides: int) -> None:
+    """Having little waiting when another has much: it comes now and then with half of a pass, and is light for less than half of that.
+    While it is away the device serves the other, twice as fast where two passes are made side by side."""
+    scheduler = learned(0.2)
+    scheduler.sides = sides
+    for number in range(12):
+        scheduler.add([unit(5, caller="other") for _ in range(rows * sides)])
+        scheduler.add([unit(5, caller="flood") for _ in range(20 * sides)])
+        for part in range(4 * sides):
+            scheduler.take(1.2 * number + 0.3 * part / sides)
+    scheduler.add([unit(5, caller="flood") for _ in range(400)])
+    scheduler.add([unit(5, caller="other")])
+    scheduler.take(14.4)
+    assert most - 5 < take_cost(scheduler, 14.5) <= most
+
+
+FLOOD = {"flood": 9.0}
+
+
+def met(company: Company, now: float, **waiting: float) -> frozenset[str]:
+    """Who is light beside a flood, of these with so many seconds waiting, half a pass each."""
+    company.meet(FLOOD | dict.fromkeys(waiting, 0.5), (FLOOD | waiting).__getitem__, now)
+    return company.light
+
+
+def test_shares_are_by_weight() -> None:
+    """Of the last three seconds one caller had one: two thirds of a half, more than two thirds of a quarter."""
+    for weight, light in ((1.0, {"other"}), (1 / 3, set())):
+        company = Company(lambda caller, weight=weight: weight if caller == "other" else 1.0)  # type: ignore[misc]
+        met(company, 0.0, other=0.0)
+        company.serve("other", 0.99)
+        assert met(company, 0.0, other=0.0) == light
+
+
+def test_what_waits_counts_as_had() -> None:
+    """A caller whom a flood keeps from its rows asks for no less by that."""
+    company = Company(lambda caller: 1.0)
+    assert met(company, 0.0, other=0.9) == {"other"}
+    assert met(company, 0.0, other=1.1) == set()
+
+
+def test_who_went_counts_for_a_while() -> None:
+    """Many who come and go take as much as some who stay."""
+    company = Company(lambda caller: 1.0)
+    for number in range(3):
+        met(company, 1.5 * number, **{f"{number}": 0.1})
+        company.serve(f"{number}", 1.0)
+    assert met(company, 4.5, new=0.1) == set()
+    assert met(company, 9.0, new=0.1) == {"new"}
 
 
 def test_passes_are_full_where_the_light_caller_goes_first_anyway() -> None:

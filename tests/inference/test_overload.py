@@ -125,13 +125,23 @@ def test_light_callers_below_cost_higher_priorities_nothing(load: float) -> None
     assert ended.cost[BATCH] / 20 >= 0.9 * (1 - load) * capacity
 
 
-@pytest.mark.parametrize("callers", [2, 8, 64])
+@pytest.mark.parametrize(("callers", "rows", "answered"), [(2, 4, 0.995), (8, 4, 0.995), (64, 4, 0.995), (8, 64, 0.85)])
 @pytest.mark.parametrize("fixed", [0.004, 0.02])
-def test_callers_who_ask_for_their_share_get_what_one_alone_would(callers: int, fixed: float) -> None:
+def test_callers_who_ask_for_their_share_get_it(callers: int, rows: int, answered: float, fixed: float) -> None:
     """Together for nine tenths of what the device can do: now and then each has much waiting, which makes nobody else light."""
     device = Device(fixed=fixed)
-    load = 0.9 * device.capacity()
-    ended = device.run([Stream(load / callers, 1.0, caller=f"{number}") for number in range(callers)], until=20.0)
+    load = 0.9 * device.capacity() / callers
+    ended = device.run([Stream(load, 1.0, caller=f"{number}", rows=rows) for number in range(callers)], until=20.0)
+    assert ended.rate("answered") >= answered
+
+
+@pytest.mark.parametrize("patience", [2.0, 4.0])
+def test_one_with_large_requests_does_not_make_others_light(patience: float) -> None:
+    """They ask for eight tenths of the device, and it for one."""
+    device = Device()
+    capacity = device.capacity()
+    streams = [Stream(0.04 * capacity, patience, caller=f"{number}") for number in range(20)]
+    ended = device.run([*streams, Stream(0.1 * capacity, patience, caller="large", rows=128)], until=20.0)
     assert ended.rate("answered") >= 0.995
 
 
