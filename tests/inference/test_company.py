@@ -98,9 +98,9 @@ def test_passes_are_full_where_nobody_has_much_waiting() -> None:
 
 
 @pytest.mark.parametrize("sides", [1, 2])
-@pytest.mark.parametrize(("rows", "most"), [(10, 100), (4, 46)])
+@pytest.mark.parametrize(("rows", "most"), [(10, 100), (5, 46)])
 def test_who_asks_for_its_share_is_not_light(rows: int, most: int, sides: int) -> None:
-    """Having little waiting when another has much: it comes now and then with half of a pass, and is light for less than half of that.
+    """Having little waiting when another has much: it comes now and then with half of a pass, and is light for half of that.
     While it is away the device serves the other, twice as fast where two passes are made side by side."""
     scheduler = learned(0.2)
     scheduler.sides = sides
