@@ -7,7 +7,7 @@ LASTS = 1.0  # seconds for which a caller is reckoned with after it last had row
 # Passes that make a caller heavy: so much of what the heaviest has waiting, at least one, and no more than a few. Less is a burst of a
 # light one, or waits for the heaviest.
 BESIDE, FEW, MANY = 1 / 4, 1.0, 4.0
-LATELY = 3.0  # seconds over which it is averaged what a caller had
+PERIOD = 3.0  # seconds over which it is averaged what a caller had
 # Of their shares of the device: who had more, together, are not light. In small passes the device does about seven tenths of its work:
 # room for that much of all shares, and no more.
 MODEST = 2 / 3
@@ -35,15 +35,15 @@ class Company:
         self._present, self._heavy = (
             {caller: at for caller, at in seen.items() if now - at < LASTS} for seen in (self._present, self._heavy)
         )
-        fading, self._met = exp(-max(now - self._met, 0.0) / LATELY), max(now, self._met)
+        fading, self._met = exp(-max(now - self._met, 0.0) / PERIOD), max(now, self._met)
         self._gone = fading * (
             self._gone + sum(had for caller, had in self._had.items() if caller not in self._present)
         )
         self._had = {caller: fading * self._had.get(caller, 0.0) for caller in self._present}
         self.heavy = frozenset(self._heavy)
         rest = self._present.keys() - self.heavy
-        waiting = sum(map(seconds, rest & passes.keys())) if self.heavy else 0.0
-        self.light = frozenset(rest) if self.heavy and self._are_modest(rest, waiting) else frozenset()
+        modest = bool(self.heavy) and self._are_modest(rest, sum(map(seconds, rest & passes.keys())))
+        self.light = frozenset(rest) if modest else frozenset()
 
     def serve(self, caller: str, seconds: float) -> None:
         """It has had so much of the device, of which there is a second each second."""
@@ -52,4 +52,4 @@ class Company:
     def _are_modest(self, callers: Set[str], waiting: float) -> bool:
         """Whether they had less than `MODEST` of their shares, these seconds that they have waiting counted as had."""
         had = waiting + self._gone + sum(self._had[caller] for caller in callers)
-        return had <= MODEST * LATELY * sum(map(self._weigh, callers)) / sum(map(self._weigh, self._present))
+        return had <= MODEST * PERIOD * sum(map(self._weigh, callers)) / sum(map(self._weigh, self._present))

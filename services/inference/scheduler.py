@@ -166,9 +166,6 @@ class Scheduler:
             self._fill(filling, priority, most)
             self._credits.count(priority, pace.share(filling.spent - before), pace.share(lane.budget))
         self._notice(filling)
-        for unit in filling.units:
-            if unit.priority == filling.shared:
-                company.serve(unit.caller, self._whole({lane: unit.cost}))
         self._credits.grant(behind, pace.share(filling.spent), pace.share(lane.budget))
         if not filling.units and any(unit.deadline > now for unit in filling.shed):
             pace.fade()
@@ -196,7 +193,7 @@ class Scheduler:
         company = self._companies.setdefault(priority, Company(self._weigh))
         lines = self._levels[priority].lines
         passes = {caller: line.passes() for caller, line in lines.items()}
-        company.meet(passes, lambda caller: self._whole(lines[caller].cost), now)
+        company.meet(passes, lambda caller: self._alone(lines[caller].cost), now)
         return company
 
     def _fill(self, filling: Filling, priority: int, room: float) -> None:
@@ -218,13 +215,17 @@ class Scheduler:
                 self._levels[one.priority].charge(one.caller, beyond)
 
     def _notice(self, filling: Filling) -> None:
-        """Tells each priority how much of the pass is its own, and whether it is the highest."""
-        spent: Counter[int] = Counter()
+        """Tells each priority how much of the pass is its own, and whether it is the highest; and what callers of the company had of it."""
+        spent, had = Counter[int](), Counter[str]()
         for unit in filling.units:
             spent[unit.priority] += unit.cost
+            if unit.priority == filling.shared:
+                had[unit.caller] += unit.cost
         for priority, level in self._levels.items() if filling.units else ():
             highest = priority <= min((*self._levels, *spent))
             level.notice(spent[priority] / filling.spent, filling.pace.share(filling.spent), highest=highest)
+        for caller, cost in had.items():
+            filling.company.serve(caller, self._alone({filling.lane: cost}))
 
     def _pace(self, lane: Lane) -> Pace:
         pace = self._paces.get(lane)
@@ -235,8 +236,8 @@ class Scheduler:
     def _seconds(self, costs: Mapping[Lane, int]) -> float:
         return sum(self._pace(lane).share(cost) for lane, cost in costs.items() if cost)
 
-    def _whole(self, costs: Mapping[Lane, int]) -> float:
-        """Seconds in which nothing but these rows is computed, in full passes."""
+    def _alone(self, costs: Mapping[Lane, int]) -> float:
+        """Seconds in which nothing but these rows is computed, in full passes on all sides."""
         return sum(self._pace(lane).whole(cost) for lane, cost in costs.items()) / self.sides
 
     def _known_seconds(self, costs: Mapping[Lane, int]) -> float:
