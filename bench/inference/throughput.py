@@ -3,7 +3,7 @@
 import os
 import random
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from bench import machine
@@ -13,6 +13,7 @@ from bench.inference.traffic import Heard, Stream
 
 WINDOW = 256  # waiting texts: as many as 4 clients of 64 rows have under way
 FIFO, SORTED, SORTED_WINDOW, SINGLE = "bare_fifo32", "bare_sorted", "bare_sorted256", "bare_single"
+TURN = 25  # texts one after another, before the next loop or server has them
 OTHERS = "others_cpu_share"  # of the cores, used before each round by anything else than this measurement
 Texts = Sequence[str]
 
@@ -25,10 +26,11 @@ def run(ground: Ground, say: Callable[[str], None]) -> None:
         ground.figures.note(OTHERS, machine.use([os.getpid()], 1.0)[1])
         scenarios = list(_scenarios(ground))
         chance.shuffle(scenarios)
-        for name, measure in scenarios:
-            value = ground.figures.note(name, measure(texts))
-            shown = f"{value * 1000:,.2f} ms" if name.endswith("single") else f"{value:,.1f}/s"
-            say(f"round {number + 1}/{ground.size.rounds} {name} {shown}")
+        for measure in scenarios:
+            for name, value in measure(texts).items():
+                ground.figures.note(name, value)
+                shown = f"{value * 1000:,.2f} ms" if name.endswith("single") else f"{value:,.1f}/s"
+                say(f"round {number + 1}/{ground.size.rounds} {name} {shown}")
 
 
 def warm_up(ground: Ground) -> None:
@@ -43,20 +45,44 @@ def warm_up(ground: Ground) -> None:
         )
 
 
-def _scenarios(ground: Ground) -> Iterator[tuple[str, Callable[[Texts], float]]]:
-    yield FIFO, lambda texts: len(texts) / sum(ground.loop(texts))
-    yield SORTED, lambda texts: len(texts) / sum(ground.loop(texts, window=len(texts)))
-    yield SORTED_WINDOW, lambda texts: len(texts) / sum(ground.loop(texts, window=WINDOW))
-    yield SINGLE, lambda texts: statistics.median(ground.loop(texts[: ground.size.singles], batch=1))
+def _scenarios(ground: Ground) -> Iterator[Callable[[Texts], Mapping[str, float]]]:
+    yield lambda texts: {FIFO: len(texts) / sum(ground.loop(texts))}
+    yield lambda texts: {SORTED: len(texts) / sum(ground.loop(texts, window=len(texts)))}
+    yield lambda texts: {SORTED_WINDOW: len(texts) / sum(ground.loop(texts, window=WINDOW))}
+    yield partial(_singles, ground)
     for precision in ground.servers:
         if precision != "fp32":
-            yield f"{SORTED}_{precision}", partial(_sorted, ground, precision)
-        yield f"{precision}_engine", partial(_engine, ground, precision)
-        yield f"{precision}_engine_single", partial(_engine_single, ground, precision)
-        yield f"{precision}_single", partial(_single, ground, precision)
-        yield f"{precision}_unary64", partial(_unary, ground, precision)
-        yield f"{precision}_rows64", partial(_rows, ground, precision)
-        yield f"{precision}_rows64_two_models", partial(_two_models, ground, precision)
+            yield partial(_note, f"{SORTED}_{precision}", _sorted, ground, precision)
+        yield partial(_note, f"{precision}_engine", _engine, ground, precision)
+        yield partial(_note, f"{precision}_unary64", _unary, ground, precision)
+        yield partial(_note, f"{precision}_rows64", _rows, ground, precision)
+        yield partial(_note, f"{precision}_rows64_two_models", _two_models, ground, precision)
+
+
+def _note(
+    name: str, measure: Callable[[Ground, str, Texts], float], ground: Ground, precision: str, texts: Texts
+) -> dict[str, float]:
+    return {name: measure(ground, precision, texts)}
+
+
+def _singles(ground: Ground, texts: Texts) -> dict[str, float]:
+    """Texts one after another: through each loop and each server in turn, a few at a time, for it is milliseconds of difference that are
+    looked for, and the machine's speed moves by more from one second to the next."""
+    ways: dict[str, Callable[[Texts], list[float]]] = {SINGLE: partial(ground.loop, batch=1)}
+    for precision in ground.servers:
+        ways[f"{precision}_engine_single"] = partial(ground.engine, precision, batch=1)
+        ways[f"{precision}_single"] = partial(_single, ground, precision)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for start in range(0, ground.size.singles, TURN):
+        part = texts[start : min(start + TURN, ground.size.singles)]
+        for name, measure in ways.items():
+            seconds[name] += measure(part)
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def _single(ground: Ground, precision: str, texts: Texts) -> list[float]:
+    (heard,) = _call(ground, precision, [Stream(INTENT, clients=1, calls=len(texts))], texts)
+    return [call.seconds for call in heard.calls]
 
 
 def _sorted(ground: Ground, precision: str, texts: Texts) -> float:
@@ -65,14 +91,6 @@ def _sorted(ground: Ground, precision: str, texts: Texts) -> float:
 
 def _engine(ground: Ground, precision: str, texts: Texts) -> float:
     return len(texts) / sum(ground.engine(precision, texts, WINDOW))
-
-
-def _engine_single(ground: Ground, precision: str, texts: Texts) -> float:
-    return statistics.median(ground.engine(precision, texts[: ground.size.singles], 1))
-
-
-def _single(ground: Ground, precision: str, texts: Texts) -> float:
-    return _call(ground, precision, [Stream(INTENT, clients=1, calls=ground.size.singles)], texts)[0].latency()
 
 
 def _unary(ground: Ground, precision: str, texts: Texts) -> float:
